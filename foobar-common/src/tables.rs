@@ -1,0 +1,292 @@
+//! The compiled policy, laid out for the packet path.
+//!
+//! A packet reads the [`Root`] once and takes everything else from the generation that is active there:
+//!
+//! ```text
+//! port     -> PORTS[generation][transport, port]        PortEntry: port class, or the cell itself
+//! address  -> INDEX4[generation][bucket] -> STARTS4 -> CLASSES4          source class
+//! classes  -> CELLS[generation][port class * stride + source class]      Cell
+//! ```
+//!
+//! Every table is an array map that holds two generations one behind the other and is filled through `mmap`. An array map
+//! rounds its elements up to 8 bytes, so tables of smaller values are stored in rows of [`ROW_BYTES`] bytes: one cache line.
+//! The approach is recursive flow classification (Gupta and McKeown, "Packet Classification on Multiple Fields", SIGCOMM 1999).
+
+/// Bytes of a row: a cache line.
+pub const ROW_BYTES: usize = 64;
+/// `u16` values in a row.
+pub const ROW_U16: u32 = 32;
+/// `u32` values in a row.
+pub const ROW_U32: u32 = 16;
+/// `u64` values in a row.
+pub const ROW_U64: u32 = 8;
+
+/// A row of `u16` values.
+pub type RowU16 = [u16; ROW_U16 as usize];
+/// A row of `u32` values.
+pub type RowU32 = [u32; ROW_U32 as usize];
+/// A row of `u64` values.
+pub type RowU64 = [u64; ROW_U64 as usize];
+
+/// Number of generations that a table holds.
+pub const GENERATIONS: u32 = 2;
+
+/// Where the entries of TCP ports start in the port table.
+pub const PORTS_TCP: u32 = 0;
+/// Where the entries of UDP ports start in the port table.
+pub const PORTS_UDP: u32 = 1 << 16;
+/// Where the entries of other IP protocols start in the port table, one for each protocol number.
+pub const PORTS_OTHER: u32 = 2 << 16;
+/// Entries of one generation of the port table.
+pub const PORTS_LEN: u32 = PORTS_OTHER + 256;
+
+/// All cells of this port class are alike: [`PortEntry::cell`] is the verdict, the address need not be looked up.
+pub const PORT_UNIFORM: u8 = 1;
+/// A rule names this port: the server's packets from it are answers, which need no memory.
+pub const PORT_SERVED: u8 = 2;
+
+/// What a destination port (or an IP protocol without ports) means. One of [`PORTS_LEN`] a generation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortEntry {
+    /// Row of the cell table.
+    pub class: u16,
+    /// Which named port this is, for counters of connections ([`crate::observe`]); 0 is "other".
+    pub slot: u8,
+    /// [`PORT_UNIFORM`], [`PORT_SERVED`].
+    pub flags: u8,
+    /// The cell of every source, where [`PORT_UNIFORM`] is set; of sources on no list otherwise.
+    pub cell: Cell,
+}
+
+const _: () = assert!(size_of::<PortEntry>() == 8);
+
+/// The verdict for a class of ports and a class of sources, in 32 bits:
+///
+/// ```text
+/// bits  0..16  number of the counter (crate::counters)
+/// bit   16     pass
+/// bits 20..32  rate limit of the rule, an index into the table of limits; 0 is none
+/// ```
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Cell(pub u32);
+
+impl Cell {
+    /// Highest number of a rate limit.
+    pub const MAX_LIMIT: u16 = 0xfff;
+
+    /// A cell that lets pass what matches a rule; `counter` is the first of [`crate::counters::PER_RULE_CELL`].
+    pub const fn pass(counter: u16, limit: u16) -> Self {
+        assert!(limit <= Self::MAX_LIMIT);
+        Cell(counter as u32 | 1 << 16 | (limit as u32) << 20)
+    }
+
+    /// A cell that drops.
+    pub const fn drop(counter: u16) -> Self {
+        Cell(counter as u32)
+    }
+
+    /// Number of the counter.
+    #[inline(always)]
+    pub const fn counter(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// Whether the verdict is to pass.
+    #[inline(always)]
+    pub const fn passes(self) -> bool {
+        self.0 & 1 << 16 != 0
+    }
+
+    /// The rule's rate limit, 0 if it has none.
+    #[inline(always)]
+    pub const fn limit(self) -> u16 {
+        (self.0 >> 20) as u16
+    }
+}
+
+/// A bucket of the address index: the part of the address space `[base + (bucket << shift), base + (bucket + 1 << shift))`.
+///
+/// Ranges are stored as a sorted table of their starts; range `i` covers `starts[i] ..= starts[i + 1] - 1`, and `starts[0]` is 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// If `inside` is 0, the class of every address in the bucket; else the position of the range that holds the first
+    /// address of the bucket.
+    pub value: u32,
+    /// How many further ranges start in the bucket, behind its first address.
+    pub inside: u32,
+}
+
+const _: () = assert!(size_of::<IndexEntry>() == 8);
+
+/// In an IPv6 class: the upper 64 bits do not decide; the other bits are the number of the entry in the table of deep prefixes.
+pub const DEEP: u32 = 1 << 31;
+
+/// How to find the bucket of an IPv4 address. Addresses below `base` have the class `below`, those behind the last bucket belong to it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Index4 {
+    pub base: u32,
+    pub shift: u32,
+    /// Number of the last bucket.
+    pub last: u32,
+    /// Class of the addresses below `base`.
+    pub below: u32,
+}
+
+/// The same for the upper 64 bits of an IPv6 address. `below` may have the bit [`DEEP`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Index6 {
+    pub base: u64,
+    pub shift: u32,
+    /// Number of the last bucket.
+    pub last: u32,
+    /// Class of the addresses below `base`.
+    pub below: u32,
+    pub padding: u32,
+}
+
+/// Drop nothing, count under "audit" what would have been dropped.
+pub const MODE_AUDIT: u32 = 0;
+/// Drop what is not allowed.
+pub const MODE_ENFORCE: u32 = 1;
+
+/// What of a policy is not in a table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generation {
+    /// Counts up with each policy that was put in force.
+    pub number: u64,
+    pub index6: Index6,
+    pub index4: Index4,
+    /// Number of source classes: the length of a row of the cell table.
+    pub stride: u32,
+    /// Source classes from this one on are blocked: on a blocklist, or martian.
+    pub first_blocked: u32,
+    /// Source classes from this one on are martian (addresses of this server).
+    pub first_martian: u32,
+    /// [`MODE_AUDIT`] or [`MODE_ENFORCE`].
+    pub mode: u32,
+    /// Flows of another epoch are forgotten ([`crate::flow::Flow::epoch`]).
+    pub flow_epoch: u32,
+    /// Choices for kinds of packets: the bits of [`choice`].
+    pub choices: u32,
+    /// Limit of echo requests, an index into the table of limits; 0 is none.
+    pub echo_limit: u32,
+    /// Limit of packets a source, an index into the table of limits; 0 is none.
+    pub packet_limit: u32,
+    /// What egress does with a packet that no egress rule matches: 1 passes.
+    pub egress_default: u32,
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<Generation>() == 88);
+
+/// The one element of the map `ROOT`: which generation is in force.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Root {
+    /// 0 or 1: where in each table the active generation stands. A flip is one store here.
+    pub active: u32,
+    /// Whether packets are sampled for events: [`SAMPLE_DROPS`], [`SAMPLE_PASSES`]. 0, when nobody watches, costs nothing more
+    /// than this word, which is in the cache anyway.
+    pub sampled: u32,
+    pub generations: [Generation; GENERATIONS as usize],
+}
+
+/// In [`Root::sampled`]: tell of dropped packets, as far as [`crate::event::Sampling`] allows.
+pub const SAMPLE_DROPS: u32 = 1;
+/// In [`Root::sampled`]: tell of passed packets.
+pub const SAMPLE_PASSES: u32 = 2;
+
+/// Choices for kinds of packets: bits of [`Generation::choices`]. A set bit is the stricter choice, so that 0 is the default
+/// of a fresh map only where dropping is.
+pub mod choice {
+    /// Drop every fragment (default: track the verdict of the first).
+    pub const DROP_FRAGMENTS: u32 = 1 << 0;
+    /// Drop every IPv4 packet with options (default: only source routes).
+    pub const DROP_IPV4_OPTIONS: u32 = 1 << 1;
+    /// Drop every IPv6 packet with an extension header other than a fragment header or a hop-by-hop header before MLD.
+    pub const DROP_EXTENSION_HEADERS: u32 = 1 << 2;
+    /// Drop echo requests (default: allowed, rate-limited).
+    pub const DROP_ECHO: u32 = 1 << 3;
+    /// Let combinations of TCP flags pass that no stack sends (default: drop).
+    pub const PASS_INVALID_FLAGS: u32 = 1 << 4;
+    /// Let sources pass that cannot exist on the wire (default: drop).
+    pub const PASS_MARTIANS: u32 = 1 << 5;
+    /// Drop all ICMP errors (default: pass those that concern a flow).
+    pub const DROP_ICMP_ERRORS: u32 = 1 << 6;
+    /// Let all ICMP errors pass, also those that concern no flow.
+    pub const PASS_ICMP_ERRORS: u32 = 1 << 7;
+    /// Drop router advertisements (default: pass from the link).
+    pub const DROP_ROUTER_ADVERTISEMENTS: u32 = 1 << 8;
+    /// Drop DHCP and DHCPv6 replies (default: pass).
+    pub const DROP_DHCP: u32 = 1 << 9;
+    /// Drop link control frames (default: pass).
+    pub const DROP_LINK_CONTROL: u32 = 1 << 10;
+    /// Drop multicast listener discovery (default: pass from the link).
+    pub const DROP_MLD: u32 = 1 << 11;
+}
+
+/// What the loaded programs are able to do: bits of the constant `FEATURES`, set before load. The verifier removes the code
+/// of absent features, so a policy must be served by programs that have at least its features.
+pub mod feature {
+    /// IPv4 sources are told apart: some list has an IPv4 entry.
+    pub const SOURCES4: u32 = 1 << 0;
+    /// IPv6 sources are told apart.
+    pub const SOURCES6: u32 = 1 << 1;
+    /// Some list has an IPv6 prefix longer than /64.
+    pub const DEEP6: u32 = 1 << 2;
+    /// Some source class is blocked.
+    pub const BLOCKED: u32 = 1 << 3;
+    /// Some rule has a rate limit, or packets a source are limited.
+    pub const LIMITS: u32 = 1 << 4;
+    /// There are egress rules, or the egress default is to drop.
+    pub const EGRESS: u32 = 1 << 5;
+}
+
+/// How large the tables of an instance are: elements of one generation. Set before load (`CAPACITIES`); a policy that needs
+/// more gets a new instance. Elements that are stored in rows are multiples of [`ROW_U16`], so that a generation starts a row.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacities {
+    /// Buckets of `INDEX4`.
+    pub index4: u32,
+    /// Ranges in `STARTS4` and `CLASSES4`.
+    pub ranges4: u32,
+    /// Buckets of `INDEX6`.
+    pub index6: u32,
+    /// Ranges in `STARTS6` and `CLASSES6`.
+    pub ranges6: u32,
+    /// Entries of `DEEP6`.
+    pub deep6: u32,
+    /// Ranges in `LOW_STARTS6` and `LOW_CLASSES6`.
+    pub low6: u32,
+    /// Cells in `CELLS`.
+    pub cells: u32,
+    /// Counters in `COUNTERS` and `EGRESS_COUNTERS`, of which each has a second half for audited packets.
+    pub counters: u32,
+}
+
+/// A token bucket's parameters. Tokens are scaled by [`Limit::SCALE`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// Scaled tokens added in each tick of the kernel's clock (jiffy).
+    pub per_jiffy: u64,
+    /// Scaled tokens that the bucket holds at most.
+    pub burst: u64,
+}
+
+impl Limit {
+    /// Scaled tokens that one packet or connection takes.
+    pub const SCALE: u64 = 1 << 20;
+}
+
+const _: () = assert!(size_of::<Limit>() == 16);
+
+/// Entries of one generation of the table of limits.
+pub const LIMITS_LEN: u32 = Cell::MAX_LIMIT as u32 + 1;

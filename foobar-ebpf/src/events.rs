@@ -1,0 +1,112 @@
+//! Sampled packets, for `watch` and the log. The daemon hands out a budget, so a flood of packets is no flood of events.
+
+use aya_ebpf::{
+    bindings::{__sk_buff, BPF_RB_NO_WAKEUP, xdp_md},
+    helpers::{bpf_ktime_get_coarse_ns, bpf_xdp_get_buff_len},
+};
+use foobar_common::{
+    event::PacketEvent,
+    parse::summary::{Summary, summary},
+    tables::{Cell, SAMPLE_DROPS, SAMPLE_PASSES},
+};
+
+use crate::{
+    frame::{Arriving, Leaving},
+    maps::{EVENTS, SAMPLING},
+    policy::Policy,
+};
+
+/// [`PacketEvent::direction`].
+const INGRESS: u8 = 0;
+/// [`PacketEvent::direction`].
+const EGRESS: u8 = 1;
+
+/// What an event tells of the frame itself.
+struct Seen {
+    summary: Summary,
+    bytes: u32,
+    interface: u32,
+    direction: u8,
+}
+
+/// Tells of an arriving packet if somebody wants to know and the budget allows. Reads the frame once more: this is the rare
+/// way, and a function of its own, so that the usual way keeps its registers.
+#[inline(never)]
+pub fn sample_ingress(context: *mut xdp_md, cell: u32) -> u32 {
+    sample(Cell(cell), || {
+        let mut frame = Arriving::new(context);
+        let (summary, _) = summary(frame.cursor(), &mut frame);
+        // SAFETY: the context is the one that the kernel passed.
+        let (bytes, interface) = unsafe { (bpf_xdp_get_buff_len(context) as u32, (*context).ingress_ifindex) };
+        Seen { summary, bytes, interface, direction: INGRESS }
+    })
+}
+
+/// Tells of a leaving packet.
+#[inline(never)]
+pub fn sample_egress(skb: *mut __sk_buff, cell: u32) -> u32 {
+    sample(Cell(cell), || {
+        let mut frame = Leaving::new(skb);
+        let (summary, _) = summary(frame.cursor(), &mut frame);
+        // SAFETY: the context is the one that the kernel passed.
+        let interface = unsafe { (*skb).ifindex };
+        Seen { summary, bytes: frame.bytes, interface, direction: EGRESS }
+    })
+}
+
+#[inline(always)]
+fn sample(cell: Cell, look: impl FnOnce() -> Seen) -> u32 {
+    let Some(policy) = Policy::current() else {
+        return 0;
+    };
+    let wanted = if cell.passes() { SAMPLE_PASSES } else { SAMPLE_DROPS };
+    let Some(sampling) = SAMPLING.get_ptr_mut(0) else {
+        return 0;
+    };
+    // SAFETY: the element of an array map lives as long as the map.
+    let sampling = unsafe { &mut *sampling };
+    let budget = if cell.passes() { &mut sampling.passes } else { &mut sampling.drops };
+    if policy.sampled() & wanted == 0 || *budget == 0 {
+        return 0;
+    }
+    let seen = look();
+    if sampling.port != 0 && sampling.port != seen.summary.destination_port {
+        return 0;
+    }
+    let Some(mut slot) = EVENTS.reserve::<PacketEvent>(0) else {
+        return 0;
+    };
+    // Two CPUs may take the same token; the budget is a bound for the reader, not an account.
+    *budget -= 1;
+    slot.write(event(&policy, &seen, cell));
+    slot.submit(BPF_RB_NO_WAKEUP as u64);
+    1
+}
+
+#[inline(always)]
+fn event(policy: &Policy, seen: &Seen, cell: Cell) -> PacketEvent {
+    PacketEvent {
+        // SAFETY: a helper without arguments.
+        time_ns: unsafe { bpf_ktime_get_coarse_ns() },
+        source: bytes(seen.summary.source),
+        destination: bytes(seen.summary.destination),
+        length: seen.bytes,
+        interface: seen.interface,
+        generation: policy.generation().number as u32,
+        counter: cell.counter(),
+        source_port: seen.summary.source_port,
+        destination_port: seen.summary.destination_port,
+        ip_version: seen.summary.ip_version,
+        protocol: seen.summary.protocol,
+        tcp_flags: seen.summary.tcp_flags,
+        direction: seen.direction,
+        audited: (!cell.passes() && policy.audits()) as u8,
+        padding: [0; 5],
+    }
+}
+
+#[inline(always)]
+fn bytes(words: [u32; 4]) -> [u8; 16] {
+    // SAFETY: both are sixteen plain bytes.
+    unsafe { core::mem::transmute(words) }
+}

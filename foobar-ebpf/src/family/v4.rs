@@ -1,0 +1,119 @@
+//! IPv4.
+
+use foobar_common::{
+    flow::{Flow, FlowKey4, FragmentKey},
+    parse::{Cursor, Datagram, ipv4, protocol, transport::Quoted},
+    reason::Reason,
+};
+
+use super::{Family, Tuple};
+use crate::{flows, maps::FLOWS4, policy::Policy};
+
+/// DHCP (RFC 2131, section 4.1).
+const DHCP_SERVER: u16 = 67;
+const DHCP_CLIENT: u16 = 68;
+
+/// IPv4.
+pub struct V4;
+
+#[inline(always)]
+fn key(tuple: &Tuple<u32>) -> FlowKey4 {
+    FlowKey4 {
+        local: tuple.local,
+        remote: tuple.remote,
+        local_port: tuple.local_port,
+        remote_port: tuple.remote_port,
+        protocol: tuple.protocol as u32,
+    }
+}
+
+impl Family for V4 {
+    type Address = u32;
+    const ICMP: u8 = protocol::ICMP;
+
+    #[inline(always)]
+    fn class(policy: &Policy, address: u32) -> u32 {
+        class_of4(policy.active(), u32::from_be(address))
+    }
+
+    /// "This network" (RFC 791), loopback, multicast, reserved and broadcast (RFC 6890).
+    #[inline(always)]
+    fn is_martian(address: u32) -> bool {
+        let first = u32::from_be(address) >> 24;
+        first == 0 || first == 127 || first >= 224
+    }
+
+    #[inline(always)]
+    fn is_link_local(address: u32) -> bool {
+        u32::from_be(address) >> 16 == 0xa9fe
+    }
+
+    #[inline(always)]
+    fn is_unspecified(address: u32) -> bool {
+        address == 0
+    }
+
+    #[inline(always)]
+    fn find(tuple: &Tuple<u32>, flags: u32, jiffies: u64) -> bool {
+        find_flow4(&key(tuple), flags, jiffies) != 0
+    }
+
+    #[inline(always)]
+    fn flow(tuple: &Tuple<u32>) -> Option<*mut Flow> {
+        FLOWS4.get_ptr_mut(key(tuple))
+    }
+
+    #[inline(always)]
+    fn remember(tuple: &Tuple<u32>, flow: &Flow) {
+        // An LRU map makes room by itself; the insertion fails only under a race that another CPU won.
+        let _ = FLOWS4.insert(key(tuple), flow, 0);
+    }
+
+    #[inline(always)]
+    fn quoted(cursor: Cursor, remaining: u32, local: u32) -> Result<Quoted<u32>, Reason> {
+        ipv4::quoted(cursor, remaining, local)
+    }
+
+    #[inline(always)]
+    fn fragment_key(datagram: &Datagram<u32>) -> FragmentKey {
+        FragmentKey {
+            source: [datagram.source, 0, 0, 0],
+            destination: [datagram.destination, 0, 0, 0],
+            identification: datagram.fragment.identification,
+            protocol: datagram.fragment.protocol as u32 | 4 << 8,
+        }
+    }
+
+    #[inline(always)]
+    fn bucket_source(address: u32) -> ([u32; 2], u32) {
+        ([0, address], 4)
+    }
+
+    #[inline(always)]
+    fn is_dhcp_reply(source_port: u16, destination_port: u16, _destination: u32) -> bool {
+        source_port == DHCP_SERVER && destination_port == DHCP_CLIENT
+    }
+}
+
+/// [`flows::find`] in the table of IPv4 flows. A global function: the kernel verifies it once, for any arguments.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn find_flow4(key: *const FlowKey4, flags: u32, jiffies: u64) -> u32 {
+    if key.is_null() {
+        return 0;
+    }
+    // SAFETY: not null, and the kernel has checked its size.
+    let key = unsafe { &*key };
+    flows::find(FLOWS4.get_ptr_mut(key), key.protocol as u8, flags, jiffies) as u32
+}
+
+/// [`Policy::class4`] in the generation that the packet was given. A global function: the kernel verifies it once, for any
+/// arguments.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn class_of4(active: u32, address: u32) -> u32 {
+    match Policy::of(active) {
+        Some(policy) => policy.class4(address),
+        None => u32::MAX,
+    }
+}

@@ -1,0 +1,150 @@
+//! Replies to flows that the server opened. The egress program writes the table, the ingress program reads it, so an outsider
+//! cannot make an entry.
+
+use foobar_common::{
+    flow::{FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_FOREIGN, FLOW_OPENING, Flow},
+    parse::protocol,
+    tables::ROW_U32,
+};
+
+use crate::{
+    family::{Family, Tuple},
+    maps::OWN_PORTS,
+    policy::Policy,
+    run::Run,
+    settings,
+};
+
+
+/// Flag of [`find`], beside those of a run: the packet ends the connection.
+const CLOSES: u32 = 1 << 8;
+/// Flag of [`find`]: only look, for an ICMP error about the flow.
+const LOOK: u32 = 1 << 9;
+
+/// Whether a packet of this flow answers one that the server opened.
+#[inline(always)]
+pub fn is_reply<F: Family>(run: &Run, tuple: &Tuple<F::Address>, closes: bool) -> bool {
+    let (flags, jiffies) = run.parts();
+    F::find(tuple, flags | if closes { CLOSES } else { 0 }, jiffies)
+}
+
+/// Whether the server has such a flow at all, for an ICMP error about it. Changes nothing.
+#[inline(always)]
+pub fn exists<F: Family>(run: &Run, tuple: &Tuple<F::Address>) -> bool {
+    let (flags, jiffies) = run.parts();
+    F::find(tuple, flags | LOOK, jiffies)
+}
+
+/// Whether the entry that was found counts, and if so, refreshes it.
+#[inline(always)]
+pub fn find(entry: Option<*mut Flow>, protocol: u8, flags: u32, jiffies: u64) -> bool {
+    let (Some(flow), Some(policy)) = (entry, Policy::current()) else {
+        return false;
+    };
+    // SAFETY: an entry of an LRU map stays readable until the program ends, even if it is evicted.
+    let flow = unsafe { &mut *flow };
+    let run = Run::traced(flags, jiffies);
+    let now = run.ticks();
+    if flow.epoch != policy.generation().flow_epoch as u16
+        || flow.state == FLOW_FOREIGN
+        || now.wrapping_sub(flow.last_seen) > timeout(protocol, flow.state)
+    {
+        return false;
+    }
+    if run.may_write() && flags & LOOK == 0 {
+        let state = if flags & CLOSES != 0 { FLOW_CLOSING } else { flow.state.max(FLOW_ESTABLISHED) };
+        if flow.state != state {
+            flow.state = state;
+        }
+        if flow.last_seen != now {
+            flow.last_seen = now;
+        }
+    }
+    true
+}
+
+/// Remembers that the server sent a packet of this flow.
+#[inline(always)]
+pub fn remember<F: Family>(run: &Run, policy: &Policy, tuple: &Tuple<F::Address>, opens: bool, closes: bool) {
+    if !run.may_write() {
+        return;
+    }
+    let now = run.ticks();
+    let epoch = policy.generation().flow_epoch as u16;
+    if let Some(flow) = F::flow(tuple) {
+        // SAFETY: an entry of an LRU map stays readable until the program ends, even if it is evicted.
+        let flow = unsafe { &mut *flow };
+        if flow.epoch == epoch {
+            if flow.state == FLOW_FOREIGN && !opens {
+                return;
+            }
+            let state = match () {
+                () if closes => FLOW_CLOSING,
+                () if opens => FLOW_OPENING,
+                () if flow.state == FLOW_CLOSING => FLOW_ESTABLISHED,
+                () => flow.state,
+            };
+            if flow.state != state {
+                flow.state = state;
+            }
+            if flow.last_seen != now {
+                flow.last_seen = now;
+                mark_port(tuple.protocol, tuple.local_port, now);
+            }
+            return;
+        }
+    }
+    let state = match () {
+        () if closes => FLOW_CLOSING,
+        () if opens => FLOW_OPENING,
+        () => FLOW_ESTABLISHED,
+    };
+    F::remember(tuple, &Flow { last_seen: now, epoch, state });
+    mark_port(tuple.protocol, tuple.local_port, now);
+}
+
+/// Whether some flow was opened from this local port, and not too long ago. Answers most closed ports without a look-up in
+/// the table of flows.
+#[inline(always)]
+pub fn port_was_used(run: &Run, protocol: u8, port: u16) -> bool {
+    let seen = match own_port(protocol, port) {
+        // SAFETY: an element of the row of an array map.
+        Some(seen) => unsafe { *seen },
+        None => 0,
+    };
+    if seen == 0 {
+        return false;
+    }
+    let most = if protocol == protocol::TCP { settings::timeout_tcp_established() } else { settings::timeout_udp() };
+    run.ticks().wrapping_sub(seen) <= most
+}
+
+#[inline(always)]
+fn mark_port(protocol: u8, port: u16, now: u32) {
+    if protocol == protocol::TCP || protocol == protocol::UDP {
+        if let Some(seen) = own_port(protocol, port) {
+            // SAFETY: an element of the row of an array map; a store of one word.
+            unsafe { *seen = now };
+        }
+    }
+}
+
+#[inline(always)]
+fn own_port(protocol: u8, port: u16) -> Option<*mut u32> {
+    let index = u16::from_be(port) as u32 | ((protocol == protocol::UDP) as u32) << 16;
+    let row = OWN_PORTS.get_ptr_mut(index / ROW_U32)?;
+    // SAFETY: a row has 16 elements.
+    Some(unsafe { row.cast::<u32>().add((index % ROW_U32) as usize) })
+}
+
+/// How long such a flow may be silent, in ticks.
+#[inline(always)]
+fn timeout(protocol: u8, state: u16) -> u32 {
+    match protocol {
+        protocol::TCP if state == FLOW_ESTABLISHED => settings::timeout_tcp_established(),
+        protocol::TCP if state == FLOW_OPENING => settings::timeout_tcp_opening(),
+        protocol::TCP => settings::timeout_tcp_closing(),
+        protocol::UDP => settings::timeout_udp(),
+        _ => settings::timeout_icmp(),
+    }
+}

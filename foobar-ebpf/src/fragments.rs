@@ -1,0 +1,50 @@
+//! Fragments: the first one shows the ports and gets a verdict, the others follow it.
+
+use foobar_common::{
+    flow::FragmentEntry,
+    parse::{Datagram, protocol},
+    reason::Reason,
+    tables::choice,
+};
+
+use crate::{family::Family, maps::FRAGMENTS, policy::Policy, run::Run, settings};
+
+/// Offset, in units of 8 bytes, at which a fragment would overwrite the flags of a TCP header (RFC 3128).
+const OVERLAPS_TCP: u16 = 1;
+
+/// The reason for a fragment that does not show its transport header.
+#[inline(always)]
+pub fn tail<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>) -> Reason {
+    if policy.chooses(choice::DROP_FRAGMENTS) {
+        return Reason::Fragment;
+    }
+    if datagram.fragment.offset == OVERLAPS_TCP && datagram.fragment.protocol == protocol::TCP {
+        return Reason::FragmentOverlap;
+    }
+    let Some(entry) = FRAGMENTS.get_ptr(F::fragment_key(datagram)) else {
+        return Reason::FragmentUnknown;
+    };
+    // SAFETY: an entry of an LRU map stays readable until the program ends, even if it is evicted.
+    let seen = unsafe { (*entry).seen };
+    if run.ticks().wrapping_sub(seen) > settings::timeout_fragment() {
+        return Reason::FragmentUnknown;
+    }
+    Reason::FragmentTail
+}
+
+/// The first fragment got its verdict.
+#[inline(always)]
+pub fn first<F: Family>(run: &Run, datagram: &Datagram<F::Address>, passes: bool) {
+    if !run.may_write() {
+        return;
+    }
+    let key = F::fragment_key(datagram);
+    if passes {
+        let entry = FragmentEntry { seen: run.ticks(), padding: 0 };
+        // An LRU map makes room by itself; if it fails, the further fragments are dropped.
+        let _ = FRAGMENTS.insert(key, entry, 0);
+    } else {
+        // A second first fragment that may not pass ends what an earlier one began.
+        let _ = FRAGMENTS.remove(key);
+    }
+}

@@ -1,0 +1,254 @@
+//! What arrives: the XDP program.
+
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    programs::XdpContext,
+};
+use foobar_common::{
+    counters::Transport,
+    event::{TRACE_MAGIC, Trace},
+    parse::{Datagram, ethernet, ipv4, ipv6, protocol},
+    reason::Reason,
+    tables::{Cell, choice, feature},
+};
+
+use crate::{
+    account,
+    events,
+    family::{Family, V4, V6},
+    fragments,
+    frame::Arriving,
+    icmp, limits,
+    maps::COUNTERS,
+    policy::Policy,
+    ports,
+    run::Run,
+    settings,
+    verdict::because,
+};
+
+/// What [`judge6`] returns for ICMPv6, which has its own function.
+const IS_ICMP: u64 = u64::MAX;
+/// Flag of every traced run, beside those that the trace holds.
+const TRACED: u32 = 1 << 4;
+
+/// Judges a packet, counts it, and says what the kernel shall do with it.
+#[inline(always)]
+pub fn entry(context: &XdpContext) -> u32 {
+    let Some(policy) = Policy::current() else {
+        return xdp_action::XDP_DROP;
+    };
+    let mut frame = Arriving::new(context.ctx);
+    let run = match trace_of(context) {
+        // SAFETY: `trace_of` checked that the metadata area holds one.
+        Some(trace) => unsafe { Run::traced((*trace).flags | TRACED, (*trace).jiffies) },
+        None => Run::live(),
+    };
+    let cell = judge(&run, &policy, &mut frame);
+    if run.flags() != 0 {
+        return traced(&run, &policy, cell, &frame, context);
+    }
+    let pass = account::count(&COUNTERS, &policy, cell, frame.bytes);
+    if policy.sampled() != 0 {
+        events::sample_ingress(context.ctx, cell.0);
+    }
+    action(pass)
+}
+
+/// The end of a traced run: leaves the finding in the packet's metadata.
+#[inline(always)]
+fn traced(run: &Run, policy: &Policy, cell: Cell, frame: &Arriving, context: &XdpContext) -> u32 {
+    let pass = if run.may_write() {
+        account::count(&COUNTERS, policy, cell, frame.bytes)
+    } else {
+        cell.passes() || policy.audits()
+    };
+    let Some(trace) = trace_of(context) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    // SAFETY: `trace_of` checked that the metadata area holds one.
+    let trace = unsafe { &mut *trace };
+    trace.counter = cell.counter();
+    trace.source_class = run.class();
+    trace.audited = (pass && !cell.passes()) as u8;
+    trace.done = 1;
+    action(pass)
+}
+
+#[inline(always)]
+fn action(pass: bool) -> u32 {
+    if pass { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
+}
+
+/// The request to trace this run. A driver hands packets over without metadata, so for live ones the area is empty.
+#[inline(always)]
+fn trace_of(context: &XdpContext) -> Option<*mut Trace> {
+    let start = context.metadata();
+    if start + size_of::<Trace>() > context.data() {
+        return None;
+    }
+    let trace = start as *mut Trace;
+    // SAFETY: the bounds of the metadata area were checked.
+    if unsafe { (*trace).magic } == TRACE_MAGIC { Some(trace) } else { None }
+}
+
+/// The verdict and its reason.
+#[inline(always)]
+fn judge(run: &Run, policy: &Policy, frame: &mut Arriving) -> Cell {
+    let mut cursor = frame.cursor();
+    let link = match ethernet::ethernet(&mut cursor) {
+        Ok(link) => link,
+        Err(reason) => return because(reason, Transport::Other),
+    };
+    let (flags, jiffies) = run.parts();
+    let what = policy.active() | flags << 8;
+    match link.protocol {
+        ethernet::IPV4 => match judge4(frame.context, what, jiffies) {
+            IS_ICMP => run.unpack(icmp::judge_icmp4(frame.context, what, jiffies)),
+            packed => run.unpack(packed),
+        },
+        ethernet::IPV6 => match judge6(frame.context, what, jiffies) {
+            IS_ICMP => run.unpack(icmp::judge_icmp6(frame.context, what, jiffies)),
+            packed => run.unpack(packed),
+        },
+        ethernet::ARP => because(Reason::Arp, Transport::Other),
+        _ if link.link_local && !policy.chooses(choice::DROP_LINK_CONTROL) => because(Reason::LinkControl, Transport::Other),
+        _ if link.link_local => because(Reason::Disabled, Transport::Other),
+        _ => because(Reason::EtherType, Transport::Other),
+    }
+}
+
+// Global functions: the kernel verifies each once, for any arguments, instead of again on each way that leads to it, and what
+// one needs of the stack does not add to what another needs.
+
+/// IPv4, in the generation (bit 0) and with the flags of the run (bits 8 to 31) that `what` holds. Returns [`Run::pack`], or
+/// [`IS_ICMP`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn judge4(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
+    let run = Run::traced(what >> 8, jiffies);
+    let Some(policy) = Policy::of(what) else {
+        return run.pack(because(Reason::Malformed, Transport::Other));
+    };
+    let mut frame = Arriving::new(context);
+    let mut cursor = frame.cursor();
+    if let Err(reason) = ethernet::ethernet(&mut cursor) {
+        return run.pack(because(reason, Transport::Other));
+    }
+    let cell = match ipv4::ipv4(cursor, &mut frame) {
+        Ok(datagram) => datagram_of::<V4>(&run, &policy, &datagram),
+        Err(reason) => Some(because(reason, Transport::Other)),
+    };
+    match cell {
+        Some(cell) => run.pack(cell),
+        None => IS_ICMP,
+    }
+}
+
+/// The same for IPv6.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn judge6(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
+    let run = Run::traced(what >> 8, jiffies);
+    let Some(policy) = Policy::of(what) else {
+        return run.pack(because(Reason::Malformed, Transport::Other));
+    };
+    let mut frame = Arriving::new(context);
+    let mut cursor = frame.cursor();
+    if let Err(reason) = ethernet::ethernet(&mut cursor) {
+        return run.pack(because(reason, Transport::Other));
+    }
+    let cell = match ipv6::ipv6(cursor, &mut frame) {
+        Ok(datagram) => datagram_of::<V6>(&run, &policy, &datagram),
+        Err(reason) => Some(because(reason, Transport::Other)),
+    };
+    match cell {
+        Some(cell) => run.pack(cell),
+        None => IS_ICMP,
+    }
+}
+
+/// An IP datagram; `None` if it is ICMP, which has its own function.
+#[inline(always)]
+fn datagram_of<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>) -> Option<Cell> {
+    if let Err(reason) = admissible::<F>(policy, datagram) {
+        return Some(because(reason, transport_of::<F>(datagram.protocol)));
+    }
+    let cell = if datagram.fragment.is_tail() {
+        let transport = transport_of::<F>(datagram.fragment.protocol);
+        let cell = because(fragments::tail::<F>(run, policy, datagram), transport);
+        unless_blocked::<F>(run, policy, datagram.source, transport, cell)
+    } else {
+        if datagram.protocol == F::ICMP {
+            return None;
+        }
+        ports::judge::<F>(run, policy, datagram)
+    };
+    Some(finish::<F>(run, policy, datagram, cell))
+}
+
+/// What is left to do once the verdict stands: fragments follow their first, and a source may send only so many packets.
+#[inline(always)]
+pub fn finish<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>, cell: Cell) -> Cell {
+    if datagram.fragment.more && !datagram.fragment.is_tail() {
+        fragments::first::<F>(run, datagram, cell.passes());
+    }
+    if settings::has(feature::LIMITS)
+        && cell.passes()
+        && !limits::take::<F>(run, policy, policy.generation().packet_limit, datagram.source)
+    {
+        return because(Reason::PacketLimit, transport_of::<F>(datagram.protocol));
+    }
+    cell
+}
+
+/// Whether the datagram may be judged at all, by its source and its odd parts.
+#[inline(always)]
+fn admissible<F: Family>(policy: &Policy, datagram: &Datagram<F::Address>) -> Result<(), Reason> {
+    if datagram.has_options {
+        if datagram.source_routed {
+            return Err(Reason::SourceRoute);
+        }
+        if F::ICMP == protocol::ICMP {
+            if policy.chooses(choice::DROP_IPV4_OPTIONS) {
+                return Err(Reason::Ipv4Options);
+            }
+        } else if policy.chooses(choice::DROP_EXTENSION_HEADERS) {
+            return Err(Reason::ExtensionHeader);
+        }
+    }
+    if datagram.fragment.more && policy.chooses(choice::DROP_FRAGMENTS) {
+        return Err(Reason::Fragment);
+    }
+    // One who has no address yet asks for it: DHCP to a server's port, duplicate address detection. Those are judged below.
+    if F::is_martian(datagram.source)
+        && !(F::is_unspecified(datagram.source) && (datagram.protocol == protocol::UDP || datagram.protocol == F::ICMP))
+        && !policy.chooses(choice::PASS_MARTIANS)
+    {
+        return Err(Reason::Martian);
+    }
+    Ok(())
+}
+
+/// A verdict that no look-up of the source preceded: what the blocklist names never passes, whatever it is.
+#[inline(always)]
+pub fn unless_blocked<F: Family>(run: &Run, policy: &Policy, source: F::Address, transport: Transport, cell: Cell) -> Cell {
+    if !settings::has(feature::BLOCKED) || !cell.passes() {
+        return cell;
+    }
+    let class = F::class(policy, source);
+    run.found_class(class);
+    if policy.blocks(class) { because(policy.why_blocked(class), transport) } else { cell }
+}
+
+/// The transport that a counter is kept under.
+#[inline(always)]
+fn transport_of<F: Family>(number: u8) -> Transport {
+    match number {
+        protocol::TCP => Transport::Tcp,
+        protocol::UDP => Transport::Udp,
+        _ if number == F::ICMP => Transport::Icmp,
+        _ => Transport::Other,
+    }
+}
+

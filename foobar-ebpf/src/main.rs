@@ -1,0 +1,85 @@
+//! The kernel programs of foobar. The way of a packet, top to bottom:
+//!
+//! ```text
+//! ingress (XDP):  parse -> classify source -> classify port -> cell -> verdict -> account
+//! egress  (TCX):  parse -> remember the flow -> egress rules -> account
+//! ```
+#![no_std]
+#![no_main]
+#![allow(unsafe_code, reason = "kernel programs: pointers into packets and maps")]
+
+mod settings; // constants that the loader sets before load
+mod maps; // every map
+
+mod ingress; // what arrives: link layer, IP, verdict
+mod ports; // TCP, UDP and protocols without ports: rules and replies
+mod icmp; // ICMP, ICMPv6: echo, errors, neighbour discovery
+mod egress; // what leaves: flows that the server opens, egress rules
+
+mod policy; // the generation in force: classify, cell
+mod family; // what differs between IPv4 and IPv6
+mod flows; // replies to flows that the server opened
+mod fragments; // verdicts of first fragments
+mod limits; // token buckets
+
+mod frame; // a frame in the kernel
+mod verdict; // cells of reasons without a rule
+mod account; // one counter a packet
+mod events; // sampled packets
+mod run; // a live packet, or a traced one on behalf of `explain` and `replay`
+
+mod connections; // TCP connections, from the kernel's own state changes
+
+use aya_ebpf::{
+    macros::{btf_tracepoint, classifier, xdp},
+    programs::{BtfTracePointContext, TcContext, XdpContext},
+};
+
+/// Every packet that arrives at an interface, before the kernel spends a cycle on it.
+#[xdp(frags)]
+fn ingress(context: XdpContext) -> u32 {
+    ingress::entry(&context)
+}
+
+/// Every packet that leaves through an interface.
+#[classifier]
+fn egress(context: TcContext) -> i32 {
+    egress::entry(&context)
+}
+
+/// A TCP socket changed its state.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn sock_state(context: BtfTracePointContext) -> i32 {
+    connections::state_changed(&context)
+}
+
+/// A TCP segment was sent again.
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+fn tcp_retransmit(context: BtfTracePointContext) -> i32 {
+    connections::retransmitted(&context)
+}
+
+/// A TCP connection was reset by the other side.
+#[btf_tracepoint(function = "tcp_receive_reset")]
+fn tcp_receive_reset(context: BtfTracePointContext) -> i32 {
+    connections::reset_received(&context)
+}
+
+/// The kernel reset a TCP connection.
+#[btf_tracepoint(function = "tcp_send_reset")]
+fn tcp_send_reset(context: BtfTracePointContext) -> i32 {
+    connections::reset_sent(&context)
+}
+
+/// The licence under which the kernel loads the programs.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// A panic path that survives optimisation is an endless loop, which the verifier refuses; `unreachable_unchecked` would
+/// delete bounds checks.
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,0 +1,106 @@
+//! Every map. Sizes that depend on the policy or the configuration are set by the loader; those given here are the least.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::SkStorage,
+    macros::{btf_map, map},
+    maps::{Array, LruHashMap, PerCpuArray, RingBuf},
+};
+use foobar_common::{
+    counters::Counter,
+    event::Sampling,
+    flow::{Bucket, BucketKey, Flow, FlowKey4, FlowKey6, FragmentEntry, FragmentKey},
+    observe::{ConnectionStart, PortStats, SLOTS},
+    tables::{GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, ROW_U32, Root, RowU16, RowU32, RowU64},
+};
+
+/// Bytes of a [`COUNTER_LABELS`] record.
+const LABEL_BYTES: usize = 128;
+
+// The policy: two generations in each table, of one instance of the programs.
+
+#[map]
+pub static ROOT: Array<Root> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static PORTS: Array<PortEntry> = Array::with_max_entries(GENERATIONS * PORTS_LEN, BPF_F_MMAPABLE);
+#[map]
+pub static EGRESS_PORTS: Array<PortEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static INDEX4: Array<IndexEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static STARTS4: Array<RowU32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static CLASSES4: Array<RowU16> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static INDEX6: Array<IndexEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static STARTS6: Array<RowU64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static CLASSES6: Array<RowU32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static DEEP6: Array<IndexEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static LOW_STARTS6: Array<RowU64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static LOW_CLASSES6: Array<RowU16> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static CELLS: Array<RowU32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static LIMITS: Array<Limit> = Array::with_max_entries(GENERATIONS * LIMITS_LEN, BPF_F_MMAPABLE);
+
+// What outlives an instance of the programs.
+
+#[map]
+pub static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+pub static EGRESS_COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0);
+/// What each counter stands for. Only user space reads and writes it; it is a map so that it lives as long as the counters.
+#[map]
+pub static COUNTER_LABELS: Array<[u8; LABEL_BYTES]> = Array::with_max_entries(1, 0);
+/// Which port each slot of [`PORT_STATS`] stands for, 0 is none. Only user space reads and writes it.
+#[map]
+pub static SLOT_PORTS: Array<u32> = Array::with_max_entries(SLOTS, 0);
+#[map]
+pub static FLOWS4: LruHashMap<FlowKey4, Flow> = LruHashMap::with_max_entries(65536, 0);
+#[map]
+pub static FLOWS6: LruHashMap<FlowKey6, Flow> = LruHashMap::with_max_entries(65536, 0);
+/// When a flow was last opened or used from each local port (TCP, then UDP), in ticks; 0 is never. A closed port that was
+/// never used needs no look-up in the table of flows.
+#[map]
+pub static OWN_PORTS: Array<RowU32> = Array::with_max_entries(2 * 65536 / ROW_U32, BPF_F_MMAPABLE);
+#[map]
+pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentEntry> = LruHashMap::with_max_entries(8192, 0);
+#[map]
+pub static BUCKETS: LruHashMap<BucketKey, Bucket> = LruHashMap::with_max_entries(65536, 0);
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
+#[map]
+pub static SAMPLING: Array<Sampling> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+pub static PORT_STATS: PerCpuArray<PortStats> = PerCpuArray::with_max_entries(SLOTS, 0);
+#[btf_map]
+pub static CONNECTIONS: SkStorage<ConnectionStart> = SkStorage::new();
+
+/// Element `index` of a table that is stored in rows of `u16`.
+#[inline(always)]
+pub fn row_u16(map: &Array<RowU16>, index: u32) -> Option<u16> {
+    let row = map.get_ptr(index >> 5)?;
+    // SAFETY: a row has 32 elements.
+    Some(unsafe { *row.cast::<u16>().add((index & 31) as usize) })
+}
+
+/// Element `index` of a table that is stored in rows of `u32`.
+#[inline(always)]
+pub fn row_u32(map: &Array<RowU32>, index: u32) -> Option<u32> {
+    let row = map.get_ptr(index >> 4)?;
+    // SAFETY: a row has 16 elements.
+    Some(unsafe { *row.cast::<u32>().add((index & 15) as usize) })
+}
+
+/// Element `index` of a table that is stored in rows of `u64`.
+#[inline(always)]
+pub fn row_u64(map: &Array<RowU64>, index: u32) -> Option<u64> {
+    let row = map.get_ptr(index >> 3)?;
+    // SAFETY: a row has 8 elements.
+    Some(unsafe { *row.cast::<u64>().add((index & 7) as usize) })
+}

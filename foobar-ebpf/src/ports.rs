@@ -1,0 +1,192 @@
+//! TCP, UDP and protocols without ports: what the rules say, and replies to what the server sent.
+
+use foobar_common::{
+    counters::{RULE_ATTEMPTS, RULE_LIMITED, Transport},
+    parse::{Datagram, protocol, transport},
+    reason::Reason,
+    tables::{Cell, PORT_SERVED, PORT_UNIFORM, PORTS_OTHER, PORTS_TCP, PORTS_UDP, PortEntry, choice, feature},
+};
+
+use crate::{
+    family::{Family, Tuple},
+    flows, limits,
+    policy::Policy,
+    run::Run,
+    settings,
+    verdict::because,
+};
+
+/// What is asked of the policy: a port, or a protocol without ports.
+#[derive(Clone, Copy)]
+struct Request {
+    /// Index in the port table.
+    index: u32,
+    /// Ports in network byte order, 0 where there are none.
+    source_port: u16,
+    destination_port: u16,
+    transport: Transport,
+    /// TCP: it opens a connection; it answers an opening; it ends a connection; its flags are such that some stack sends them.
+    opens: bool,
+    accepts: bool,
+    closes: bool,
+    valid: bool,
+}
+
+impl Request {
+    #[inline(always)]
+    fn of<F: Family>(datagram: &Datagram<F::Address>) -> Result<Self, Cell> {
+        let plain = Request {
+            index: PORTS_OTHER + datagram.protocol as u32,
+            source_port: 0,
+            destination_port: 0,
+            transport: Transport::Other,
+            opens: false,
+            accepts: false,
+            closes: false,
+            valid: true,
+        };
+        match datagram.protocol {
+            protocol::TCP => match transport::tcp(datagram) {
+                Ok(tcp) => Ok(Request {
+                    index: PORTS_TCP + u16::from_be(tcp.destination_port) as u32,
+                    source_port: tcp.source_port,
+                    destination_port: tcp.destination_port,
+                    transport: Transport::Tcp,
+                    opens: tcp.opens(),
+                    accepts: tcp.accepts(),
+                    closes: tcp.closes(),
+                    valid: tcp.is_valid(),
+                }),
+                Err(reason) => Err(because(reason, Transport::Tcp)),
+            },
+            protocol::UDP => match transport::udp(datagram) {
+                Ok(udp) => Ok(Request {
+                    index: PORTS_UDP + u16::from_be(udp.destination_port) as u32,
+                    source_port: udp.source_port,
+                    destination_port: udp.destination_port,
+                    transport: Transport::Udp,
+                    ..plain
+                }),
+                Err(reason) => Err(because(reason, Transport::Udp)),
+            },
+            _ => Ok(plain),
+        }
+    }
+}
+
+/// The verdict for anything but ICMP.
+#[inline(always)]
+pub fn judge<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>) -> Cell {
+    let request = match Request::of::<F>(datagram) {
+        Ok(request) => request,
+        Err(cell) => return cell,
+    };
+    let entry = policy.port(request.index);
+    let is_uniform = entry.flags & PORT_UNIFORM != 0;
+    let is_open = is_uniform && entry.cell.passes() && !request.accepts;
+
+    // What passes although no rule says so.
+    let exception = if is_open || request.opens || matches!(request.transport, Transport::Other) {
+        None
+    } else if is_dhcp_reply::<F>(datagram, &request, &entry) {
+        Some(if policy.chooses(choice::DROP_DHCP) { Reason::Disabled } else { Reason::Dhcp })
+    } else {
+        reply::<F>(run, datagram, &request)
+    };
+
+    // The class of the source, if it matters.
+    let mut cell = entry.cell;
+    let looks_up = !is_uniform || exception.is_some() && settings::has(feature::BLOCKED);
+    if looks_up {
+        let class = F::class(policy, datagram.source);
+        run.found_class(class);
+        if exception.is_some() && policy.blocks(class) {
+            return because(policy.why_blocked(class), request.transport);
+        }
+        if !is_uniform {
+            cell = match policy.cell(entry.class, class) {
+                Some(cell) => cell,
+                None => because(Reason::SourceNotAllowed, request.transport),
+            };
+        }
+    }
+
+    // What answers an opening is never judged by the rules: either the server opened, or it is a game.
+    if cell.passes() && !request.accepts {
+        return by_rule::<F>(run, policy, datagram, &request, cell);
+    }
+    match exception {
+        Some(_) if !request.valid && !policy.chooses(choice::PASS_INVALID_FLAGS) => {
+            because(Reason::InvalidFlags, request.transport)
+        }
+        Some(reason) => because(reason, request.transport),
+        None if cell.passes() => because(Reason::Unsolicited, request.transport),
+        None if matches!(request.transport, Transport::Other) && entry.flags & PORT_SERVED == 0 => {
+            because(Reason::Protocol, Transport::Other)
+        }
+        None => cell,
+    }
+}
+
+/// A rule lets it pass, if its flags and the rule's limit do as well.
+#[inline(always)]
+fn by_rule<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    datagram: &Datagram<F::Address>,
+    request: &Request,
+    cell: Cell,
+) -> Cell {
+    if !request.valid && !policy.chooses(choice::PASS_INVALID_FLAGS) {
+        return because(Reason::InvalidFlags, request.transport);
+    }
+    // Of a TCP connection its opening counts, of everything else each packet.
+    let is_new = request.opens || !matches!(request.transport, Transport::Tcp);
+    if settings::has(feature::LIMITS) && is_new && !limits::take::<F>(run, policy, cell.limit() as u32, datagram.source) {
+        return Cell::drop(cell.counter() + RULE_LIMITED);
+    }
+    Cell(cell.0 + if request.opens { RULE_ATTEMPTS as u32 } else { 0 })
+}
+
+#[inline(always)]
+fn is_dhcp_reply<F: Family>(datagram: &Datagram<F::Address>, request: &Request, entry: &PortEntry) -> bool {
+    matches!(request.transport, Transport::Udp)
+        && entry.flags & PORT_SERVED == 0
+        && F::is_dhcp_reply(
+            u16::from_be(request.source_port),
+            u16::from_be(request.destination_port),
+            datagram.destination,
+        )
+        && !F::is_unspecified(datagram.source)
+}
+
+/// Whether it answers a flow that the server opened.
+#[inline(always)]
+fn reply<F: Family>(run: &Run, datagram: &Datagram<F::Address>, request: &Request) -> Option<Reason> {
+    if !flows::port_was_used(run, datagram.protocol, request.destination_port) {
+        return None;
+    }
+    let tuple = Tuple {
+        local: datagram.destination,
+        remote: datagram.source,
+        local_port: request.destination_port,
+        remote_port: request.source_port,
+        protocol: datagram.protocol,
+    };
+    if flows::is_reply::<F>(run, &tuple, request.closes) { Some(Reason::Reply) } else { None }
+}
+
+/// Whether the rules let this source reach this entry of the port table, for what concerns a flow but is not of it.
+#[inline(always)]
+pub fn allows<F: Family>(run: &Run, policy: &Policy, entry: &PortEntry, source: F::Address) -> Option<Cell> {
+    if entry.flags & PORT_SERVED == 0 {
+        return None;
+    }
+    let mut cell = entry.cell;
+    if entry.flags & PORT_UNIFORM == 0 {
+        let class = F::class(policy, source);
+        run.found_class(class);
+        cell = policy.cell(entry.class, class)?;
+    }
+    if cell.passes() { Some(cell) } else { None }
+}
