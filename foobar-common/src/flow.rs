@@ -37,10 +37,13 @@ const _: () = assert!(size_of::<FlowKey6>() == 40);
 pub const FLOW_OPENING: u16 = 0;
 /// Both sides were heard.
 pub const FLOW_ESTABLISHED: u16 = 1;
-/// A FIN or RST was seen.
+/// This server sent a FIN or RST.
 pub const FLOW_CLOSING: u16 = 2;
 /// Marks a connection that an outsider opened while the mode was `audit`: it is no flow of ours, and does not become one.
 pub const FLOW_FOREIGN: u16 = 3;
+
+/// The other side sent a FIN or RST, or one who guessed the ports did: what this server sends afterwards proves that it lives.
+pub const FLOW_CLOSED_BY_PEER: u16 = 4;
 
 /// What is remembered of a flow.
 #[repr(C)]
@@ -88,7 +91,8 @@ const _: () = assert!(size_of::<FragmentKey>() == 40);
 pub struct FragmentEntry {
     /// When the first fragment came, in ticks.
     pub seen: u32,
-    pub padding: u32,
+    /// IP protocol number of the transport header that the first fragment shows.
+    pub protocol: u32,
 }
 
 const _: () = assert!(size_of::<FragmentEntry>() == 8);

@@ -54,8 +54,10 @@ pub struct ConnectionStart {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SockOffsets {
-    /// `struct sock_common.skc_num`: local port, host byte order.
+    /// `struct sock_common.skc_num`: local port, host byte order; 0 once the socket has given it back.
     pub local_port: u32,
+    /// `struct inet_sock.inet_sport`: local port, network byte order, also of a socket that is closed.
+    pub source_port: u32,
     /// `struct sock_common.skc_family`.
     pub family: u32,
     /// `struct sock_common.skc_net.net`.

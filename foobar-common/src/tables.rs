@@ -194,6 +194,10 @@ pub struct Root {
     /// Whether packets are sampled for events: [`SAMPLE_DROPS`], [`SAMPLE_PASSES`]. 0, when nobody watches, costs nothing more
     /// than this word, which is in the cache anyway.
     pub sampled: u32,
+    /// 1 if the tracing programs of this instance count. While one instance replaces another, both are attached for a moment, and
+    /// an event must be counted by one of them alone.
+    pub observing: u32,
+    pub padding: u32,
     pub generations: [Generation; GENERATIONS as usize],
 }
 
@@ -240,7 +244,7 @@ pub mod feature {
     pub const SOURCES6: u32 = 1 << 1;
     /// Some list has an IPv6 prefix longer than /64.
     pub const DEEP6: u32 = 1 << 2;
-    /// Some source class is blocked.
+    /// Some source class is on a blocklist.
     pub const BLOCKED: u32 = 1 << 3;
     /// Some rule has a rate limit, or packets a source are limited.
     pub const LIMITS: u32 = 1 << 4;

@@ -119,7 +119,11 @@ fn observe(histogram: &mut Histogram, bounds: &[u64; 10], value_us: u64) {
 fn stats_of(socket: *const c_void) -> Option<&'static mut PortStats> {
     // SAFETY: reads within `struct sock` and `struct net`, at the offsets that the kernel's BTF gives.
     let (port, inum) = unsafe {
-        let port: u16 = read(socket, settings::offset_local_port()).ok()?;
+        let mut port: u16 = read(socket, settings::offset_local_port()).ok()?;
+        if port == 0 {
+            // A socket gives its port back before it says that it is closed (tcp_set_state in net/ipv4/tcp.c).
+            port = u16::from_be(read(socket, settings::offset_source_port()).ok()?);
+        }
         let net: *const c_void = read(socket, settings::offset_net()).ok()?;
         let inum: u32 = read(net, settings::offset_net_inum()).ok()?;
         (port, inum)
@@ -127,7 +131,11 @@ fn stats_of(socket: *const c_void) -> Option<&'static mut PortStats> {
     if inum != settings::net_inum() {
         return None;
     }
-    let slot = Policy::current()?.port(PORTS_TCP + port as u32).slot;
+    let policy = Policy::current()?;
+    if !policy.observing() {
+        return None;
+    }
+    let slot = policy.port(PORTS_TCP + port as u32).slot;
     let stats = PORT_STATS.get_ptr_mut(slot as u32)?;
     // SAFETY: this CPU's own element.
     Some(unsafe { &mut *stats })

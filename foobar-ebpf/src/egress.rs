@@ -145,8 +145,10 @@ fn segment<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address
         datagram.destination,
         Transport::Tcp,
     );
-    if (cell.passes() || policy.audits()) && !tcp.accepts() && tcp.flags & transport::flag::RST == 0 {
-        let tuple = tuple(datagram, tcp.source_port, tcp.destination_port);
+    let tuple = tuple(datagram, tcp.source_port, tcp.destination_port);
+    if tcp.flags & transport::flag::RST != 0 {
+        flows::abort::<F>(run, &tuple);
+    } else if (cell.passes() || policy.audits()) && !tcp.accepts() {
         flows::remember::<F>(run, policy, &tuple, tcp.opens(), tcp.closes());
     }
     cell

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_RB_NO_WAKEUP, xdp_md},
-    helpers::{bpf_ktime_get_coarse_ns, bpf_xdp_get_buff_len},
+    helpers::bpf_ktime_get_coarse_ns,
 };
 use foobar_common::{
     event::PacketEvent,
@@ -37,8 +37,8 @@ pub fn sample_ingress(context: *mut xdp_md, cell: u32) -> u32 {
         let mut frame = Arriving::new(context);
         let (summary, _) = summary(frame.cursor(), &mut frame);
         // SAFETY: the context is the one that the kernel passed.
-        let (bytes, interface) = unsafe { (bpf_xdp_get_buff_len(context) as u32, (*context).ingress_ifindex) };
-        Seen { summary, bytes, interface, direction: INGRESS }
+        let interface = unsafe { (*context).ingress_ifindex };
+        Seen { summary, bytes: frame.whole(), interface, direction: INGRESS }
     })
 }
 

@@ -2,7 +2,7 @@
 //! cannot make an entry.
 
 use foobar_common::{
-    flow::{FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_FOREIGN, FLOW_OPENING, Flow},
+    flow::{FLOW_CLOSED_BY_PEER, FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_FOREIGN, FLOW_OPENING, Flow},
     parse::protocol,
     tables::ROW_U32,
 };
@@ -52,7 +52,12 @@ pub fn find(entry: Option<*mut Flow>, protocol: u8, flags: u32, jiffies: u64) ->
         return false;
     }
     if run.may_write() && flags & LOOK == 0 {
-        let state = if flags & CLOSES != 0 { FLOW_CLOSING } else { flow.state.max(FLOW_ESTABLISHED) };
+        let state = match flow.state {
+            FLOW_CLOSING => FLOW_CLOSING,
+            _ if flags & CLOSES != 0 => FLOW_CLOSED_BY_PEER,
+            FLOW_OPENING => FLOW_ESTABLISHED,
+            state => state,
+        };
         if flow.state != state {
             flow.state = state;
         }
@@ -81,7 +86,7 @@ pub fn remember<F: Family>(run: &Run, policy: &Policy, tuple: &Tuple<F::Address>
             let state = match () {
                 () if closes => FLOW_CLOSING,
                 () if opens => FLOW_OPENING,
-                () if flow.state == FLOW_CLOSING => FLOW_ESTABLISHED,
+                () if flow.state == FLOW_CLOSED_BY_PEER => FLOW_ESTABLISHED,
                 () => flow.state,
             };
             if flow.state != state {
@@ -101,6 +106,21 @@ pub fn remember<F: Family>(run: &Run, policy: &Policy, tuple: &Tuple<F::Address>
     };
     F::remember(tuple, &Flow { last_seen: now, epoch, state });
     mark_port(tuple.protocol, tuple.local_port, now);
+}
+
+/// The server aborted a flow: RST. It makes no entry, since an outsider can provoke it.
+#[inline(always)]
+pub fn abort<F: Family>(run: &Run, tuple: &Tuple<F::Address>) {
+    if !run.may_write() {
+        return;
+    }
+    if let Some(flow) = F::flow(tuple) {
+        // SAFETY: an entry of an LRU map stays readable until the program ends, even if it is evicted.
+        let flow = unsafe { &mut *flow };
+        if flow.state != FLOW_FOREIGN {
+            flow.state = FLOW_CLOSING;
+        }
+    }
 }
 
 /// Whether some flow was opened from this local port, and not too long ago. Answers most closed ports without a look-up in

@@ -25,9 +25,13 @@ pub fn tail<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Addres
         return Reason::FragmentUnknown;
     };
     // SAFETY: an entry of an LRU map stays readable until the program ends, even if it is evicted.
-    let seen = unsafe { (*entry).seen };
-    if run.ticks().wrapping_sub(seen) > settings::timeout_fragment() {
+    let entry = unsafe { *entry };
+    if run.ticks().wrapping_sub(entry.seen) > settings::timeout_fragment() {
         return Reason::FragmentUnknown;
+    }
+    // By what the first fragment shows as well: what a later one says of itself may lie.
+    if datagram.fragment.offset == OVERLAPS_TCP && entry.protocol == u32::from(protocol::TCP) {
+        return Reason::FragmentOverlap;
     }
     Reason::FragmentTail
 }
@@ -40,7 +44,7 @@ pub fn first<F: Family>(run: &Run, datagram: &Datagram<F::Address>, passes: bool
     }
     let key = F::fragment_key(datagram);
     if passes {
-        let entry = FragmentEntry { seen: run.ticks(), padding: 0 };
+        let entry = FragmentEntry { seen: run.ticks(), protocol: datagram.protocol.into() };
         // An LRU map makes room by itself; if it fails, the further fragments are dropped.
         let _ = FRAGMENTS.insert(key, entry, 0);
     } else {

@@ -17,6 +17,8 @@ pub struct Arriving {
     end: usize,
     /// Bytes of the frame. At first those of its linear part; of the whole once [`Frame::bytes_from`] had to ask.
     pub bytes: u32,
+    /// Whether it had to ask.
+    pub is_long: bool,
 }
 
 impl Arriving {
@@ -25,7 +27,7 @@ impl Arriving {
     pub fn new(context: *mut xdp_md) -> Self {
         // SAFETY: the context is the one that the kernel passed.
         let (start, end) = unsafe { ((*context).data as usize, (*context).data_end as usize) };
-        Arriving { context, start, end, bytes: (end - start) as u32 }
+        Arriving { context, start, end, bytes: (end - start) as u32, is_long: false }
     }
 
     /// At the first byte.
@@ -33,6 +35,13 @@ impl Arriving {
     pub fn cursor(&self) -> Cursor {
         // SAFETY: the linear part of the packet stays readable while the program runs.
         unsafe { Cursor::new(self.start, self.end) }
+    }
+
+    /// Bytes of the frame, those outside its linear part included.
+    #[inline(always)]
+    pub fn whole(&self) -> u32 {
+        // SAFETY: the context is the one that the kernel passed.
+        unsafe { bpf_xdp_get_buff_len(self.context) as u32 }
     }
 
     #[inline(always)]
@@ -44,8 +53,8 @@ impl Arriving {
 impl Frame for Arriving {
     #[inline(always)]
     fn bytes_from(&mut self, position: usize) -> usize {
-        // SAFETY: the context is the one that the kernel passed.
-        self.bytes = unsafe { bpf_xdp_get_buff_len(self.context) } as u32;
+        self.bytes = self.whole();
+        self.is_long = true;
         (self.bytes as usize).saturating_sub(position - self.start)
     }
 

@@ -102,6 +102,9 @@ pub extern "C" fn judge_icmp4(context: *mut xdp_md, what: u32, jiffies: u64) -> 
         }
         Err(reason) => because(reason, Transport::Other),
     };
+    if frame.is_long {
+        run.found_long();
+    }
     run.pack(cell)
 }
 
@@ -125,6 +128,9 @@ pub extern "C" fn judge_icmp6(context: *mut xdp_md, what: u32, jiffies: u64) -> 
         }
         Err(reason) => because(reason, Transport::Other),
     };
+    if frame.is_long {
+        run.found_long();
+    }
     run.pack(cell)
 }
 

@@ -45,6 +45,9 @@ pub fn entry(context: &XdpContext) -> u32 {
         None => Run::live(),
     };
     let cell = judge(&run, &policy, &mut frame);
+    if run.is_long() {
+        frame.bytes = frame.whole();
+    }
     if run.flags() != 0 {
         return traced(&run, &policy, cell, &frame, context);
     }
@@ -139,6 +142,12 @@ pub extern "C" fn judge4(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
         Ok(datagram) => datagram_of::<V4>(&run, &policy, &datagram),
         Err(reason) => Some(because(reason, Transport::Other)),
     };
+    if frame.is_long {
+        run.found_long();
+    }
+    if frame.is_long {
+        run.found_long();
+    }
     match cell {
         Some(cell) => run.pack(cell),
         None => IS_ICMP,
@@ -162,6 +171,12 @@ pub extern "C" fn judge6(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
         Ok(datagram) => datagram_of::<V6>(&run, &policy, &datagram),
         Err(reason) => Some(because(reason, Transport::Other)),
     };
+    if frame.is_long {
+        run.found_long();
+    }
+    if frame.is_long {
+        run.found_long();
+    }
     match cell {
         Some(cell) => run.pack(cell),
         None => IS_ICMP,
@@ -220,9 +235,8 @@ fn admissible<F: Family>(policy: &Policy, datagram: &Datagram<F::Address>) -> Re
     if datagram.fragment.more && policy.chooses(choice::DROP_FRAGMENTS) {
         return Err(Reason::Fragment);
     }
-    // One who has no address yet asks for it: DHCP to a server's port, duplicate address detection. Those are judged below.
     if F::is_martian(datagram.source)
-        && !(F::is_unspecified(datagram.source) && (datagram.protocol == protocol::UDP || datagram.protocol == F::ICMP))
+        && !(F::is_unspecified(datagram.source) && F::asks_without_address(datagram.protocol))
         && !policy.chooses(choice::PASS_MARTIANS)
     {
         return Err(Reason::Martian);

@@ -74,6 +74,13 @@ impl Policy {
         unsafe { read_volatile(&raw const (*self.root).sampled) }
     }
 
+    /// Whether the tracing programs of this instance count.
+    #[inline(always)]
+    pub fn observing(&self) -> bool {
+        // SAFETY: the element of an array map lives as long as the map.
+        unsafe { read_volatile(&raw const (*self.root).observing) != 0 }
+    }
+
     /// Whether packets that are to be dropped pass all the same.
     #[inline(always)]
     pub fn audits(&self) -> bool {

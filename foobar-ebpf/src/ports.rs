@@ -81,6 +81,12 @@ pub fn judge<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Addre
         Ok(request) => request,
         Err(cell) => return cell,
     };
+    if F::is_unspecified(datagram.source)
+        && !F::asks_without_address_at(u16::from_be(request.destination_port))
+        && !policy.chooses(choice::PASS_MARTIANS)
+    {
+        return because(Reason::Martian, request.transport);
+    }
     let entry = policy.port(request.index);
     let is_uniform = entry.flags & PORT_UNIFORM != 0;
     let is_open = is_uniform && entry.cell.passes() && !request.accepts;

@@ -14,6 +14,8 @@ pub struct Run {
     flags: u32,
     jiffies: u64,
     class: Cell<u32>,
+    /// The datagram is longer than the linear part of its frame.
+    is_long: Cell<bool>,
 }
 
 impl Run {
@@ -26,7 +28,7 @@ impl Run {
     /// A traced run; `flags` and `jiffies` as in [`foobar_common::event::Trace`].
     #[inline(always)]
     pub fn traced(flags: u32, jiffies: u64) -> Self {
-        Run { flags, jiffies, class: Cell::new(TRACE_NO_CLASS as u32) }
+        Run { flags, jiffies, class: Cell::new(TRACE_NO_CLASS as u32), is_long: Cell::new(false) }
     }
 
     /// The kernel's clock in jiffies, or the time that the trace assumes.
@@ -75,16 +77,29 @@ impl Run {
         (self.flags, self.jiffies)
     }
 
-    /// What such a function found, as one number: the cell, and above it the class of the source.
+    /// Tells that the frame has bytes outside its linear part.
+    #[inline(always)]
+    pub fn found_long(&self) {
+        self.is_long.set(true);
+    }
+
+    /// Whether the frame has bytes outside its linear part.
+    #[inline(always)]
+    pub fn is_long(&self) -> bool {
+        self.is_long.get()
+    }
+
+    /// What such a function found, as one number: the cell, above it the class of the source, and whether the frame is long.
     #[inline(always)]
     pub fn pack(&self, cell: tables::Cell) -> u64 {
-        cell.0 as u64 | (self.class.get() as u64) << 32
+        cell.0 as u64 | (self.class() as u64) << 32 | (self.is_long.get() as u64) << 48
     }
 
     /// Takes over what such a function found.
     #[inline(always)]
     pub fn unpack(&self, packed: u64) -> tables::Cell {
-        self.class.set((packed >> 32) as u32);
+        self.class.set((packed >> 32) as u16 as u32);
+        self.is_long.set(packed >> 48 & 1 != 0);
         tables::Cell(packed as u32)
     }
 }

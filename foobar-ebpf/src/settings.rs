@@ -14,7 +14,7 @@ static CAPACITIES: Capacities =
 static FLOW_TIMEOUTS: FlowTimeouts =
     FlowTimeouts { tcp_opening: 0, tcp_established: 0, tcp_closing: 0, udp: 0, icmp: 0, fragment: 0 };
 #[unsafe(no_mangle)]
-static SOCK_OFFSETS: SockOffsets = SockOffsets { local_port: 0, family: 0, net: 0, net_inum: 0, srtt_us: 0, state: 0 };
+static SOCK_OFFSETS: SockOffsets = SockOffsets { local_port: 0, source_port: 0, family: 0, net: 0, net_inum: 0, srtt_us: 0, state: 0 };
 #[unsafe(no_mangle)]
 static NET_INUM: u32 = 0;
 #[unsafe(no_mangle)]
@@ -67,6 +67,8 @@ constant! {
     timeout_fragment: u32 = FLOW_TIMEOUTS.fragment;
     /// Offsets in `struct sock`.
     offset_local_port: u32 = SOCK_OFFSETS.local_port;
+    /// Offset of the local port in `struct inet_sock`.
+    offset_source_port: u32 = SOCK_OFFSETS.source_port;
     /// Offset of the pointer to the network namespace in `struct sock`.
     offset_net: u32 = SOCK_OFFSETS.net;
     /// Offset of the inode number in `struct net`.

@@ -18,6 +18,8 @@ const MAX_OFFSET: u32 = 0xff;
 
 /// IP authentication header (RFC 4302).
 pub(super) const AUTHENTICATION: u8 = 51;
+/// Its fixed part (RFC 4302, section 2).
+pub(super) const AUTHENTICATION_BYTES: u32 = 12;
 
 /// What [`option_step`] finds instead of an option's length.
 const OPTION_END: u32 = 0;
@@ -119,7 +121,7 @@ fn skip_authentication(datagram: &mut Datagram<u32>) -> Result<(), Reason> {
     if bytes > datagram.remaining {
         return Err(if datagram.fragment.more { Reason::FragmentShort } else { Reason::Malformed });
     }
-    if bytes < 12 {
+    if bytes < AUTHENTICATION_BYTES {
         return Err(Reason::Malformed);
     }
     datagram.protocol = header.u8::<0>();

@@ -1,6 +1,6 @@
 //! IPv6 (RFC 8200) with its extension headers, down to the transport header.
 
-use super::ipv4::AUTHENTICATION;
+use super::ipv4::{AUTHENTICATION, AUTHENTICATION_BYTES};
 use super::{Cursor, Datagram, Fragment, Frame, protocol};
 use crate::reason::Reason;
 
@@ -164,6 +164,9 @@ pub fn extension_step(mut cursor: Cursor, at: u32, remaining: u32, state: u64) -
         }
         AUTHENTICATION => {
             bytes = (units + 2) * 4;
+            if bytes < AUTHENTICATION_BYTES {
+                return MALFORMED;
+            }
             found |= HAS_OPTIONS;
         }
         ROUTING => {

@@ -37,6 +37,10 @@ pub trait Family {
     fn is_link_local(address: Self::Address) -> bool;
     /// Whether it is the address of one who has none yet.
     fn is_unspecified(address: Self::Address) -> bool;
+    /// Whether one who has no address yet may ask for one by this protocol.
+    fn asks_without_address(protocol: u8) -> bool;
+    /// Whether one who has no address yet may ask for one at this UDP port (host byte order).
+    fn asks_without_address_at(destination_port: u16) -> bool;
     /// Looks for the flow and judges the entry: [`crate::flows::find`]. Verified on its own.
     fn find(tuple: &Tuple<Self::Address>, flags: u32, jiffies: u64) -> bool;
     /// The remembered flow.

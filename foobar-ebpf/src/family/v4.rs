@@ -53,6 +53,17 @@ impl Family for V4 {
         address == 0
     }
 
+    /// DHCP.
+    #[inline(always)]
+    fn asks_without_address(protocol: u8) -> bool {
+        protocol == protocol::UDP
+    }
+
+    #[inline(always)]
+    fn asks_without_address_at(destination_port: u16) -> bool {
+        destination_port == DHCP_SERVER
+    }
+
     #[inline(always)]
     fn find(tuple: &Tuple<u32>, flags: u32, jiffies: u64) -> bool {
         find_flow4(&key(tuple), flags, jiffies) != 0

@@ -59,6 +59,17 @@ impl Family for V6 {
         address[0] | address[1] | address[2] | address[3] == 0
     }
 
+    /// Duplicate address detection and listener reports.
+    #[inline(always)]
+    fn asks_without_address(protocol: u8) -> bool {
+        protocol == protocol::ICMPV6
+    }
+
+    #[inline(always)]
+    fn asks_without_address_at(_destination_port: u16) -> bool {
+        false
+    }
+
     #[inline(always)]
     fn find(tuple: &Tuple<[u32; 4]>, flags: u32, jiffies: u64) -> bool {
         find_flow6(&key(tuple), flags, jiffies) != 0

@@ -1,0 +1,25 @@
+//! The control API: HTTP and JSON on a unix socket, which the command line and `curl --unix-socket` speak alike.
+//!
+//! - [`api`]: requests and answers, shared by both sides.
+//! - [`refusal`]: an error on its way to the client.
+//! - [`edit`]: a change of a list as it came, understood.
+//! - [`peer`]: who asks.
+//! - [`command`]: what the server hands to the daemon's owner task, and the way back.
+//! - [`socket`]: the socket file and its permissions.
+//! - [`server`]: routes.
+//! - [`client`]: the other side.
+
+pub mod api;
+pub mod client;
+pub mod command;
+pub mod edit;
+pub mod peer;
+pub mod refusal;
+pub mod server;
+pub mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use client::Client;
+pub use peer::Peer;
+pub use refusal::Refusal;

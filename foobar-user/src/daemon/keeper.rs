@@ -1,0 +1,203 @@
+//! The one owner of the policy. It has a thread of its own, so that it may block in the kernel and on the disk, and does one
+//! thing after the other, so that all changes have an order.
+
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    runtime::Handle as Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, oneshot, watch},
+    time,
+};
+use tracing::{info, warn};
+
+use super::{
+    intent::{Intent, now},
+    pipeline::Tables,
+    report,
+    shared::Shared,
+    upkeep::Surroundings,
+};
+use crate::{
+    control::{
+        Peer, Refusal,
+        api::{Detached, ListEntry, ListPage},
+        command::{Command, ListRequest},
+    },
+    policy::{Prefix, lists::List},
+    state,
+};
+
+/// The longest sleep: a lifetime ends by the wall clock, which somebody may set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// Time between attempts at what failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Changes that are put in force together at most.
+const BATCH: usize = 128;
+
+/// Owns everything that a policy follows from.
+pub struct Keeper {
+    pub(super) shared: Arc<Shared>,
+    pub(super) disk: state::Store,
+    pub(super) tables: Tables,
+    /// What is in force.
+    pub(super) current: Intent,
+    /// Entries whose lifetime is over could not be taken out.
+    pub(super) expiry_failed: bool,
+}
+
+impl Keeper {
+    pub fn new(shared: Arc<Shared>, disk: state::Store, tables: Tables, current: Intent) -> Self {
+        Self { shared, disk, tables, current, expiry_failed: false }
+    }
+
+    /// What the other tasks see.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Starts the keeper's thread. It ends with `stopped`, or after a detach, which it tells by `stop`.
+    ///
+    /// # Errors
+    /// No thread, no signal handler or no netlink socket can be had.
+    pub fn spawn(
+        self,
+        inbox: mpsc::Receiver<Command>,
+        stop: watch::Sender<bool>,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<JoinHandle<()>> {
+        let runtime = Runtime::current();
+        let reload = signal(SignalKind::hangup())?;
+        let surroundings = Surroundings::watch()?;
+        thread::Builder::new()
+            .name("keeper".to_owned())
+            .spawn(move || runtime.block_on(self.run(inbox, reload, surroundings, &stop, stopped)))
+            .context("cannot start the keeper's thread")
+    }
+
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Command>,
+        mut reload: Signal,
+        mut surroundings: Surroundings,
+        stop: &watch::Sender<bool>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|&stopped| stopped) => return,
+                () = time::sleep(self.until_next_expiry()) => self.expire(),
+                () = surroundings.changed() => self.follow_surroundings(),
+                _ = reload.recv() => self.reload("SIGHUP"),
+                received = inbox.recv_many(&mut batch, BATCH) => {
+                    if received == 0 || self.answer(batch.drain(..)) {
+                        stop.send_replace(true);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers commands in their order; changes of lists that follow each other go together. Returns whether it is time to stop.
+    fn answer(&mut self, commands: impl Iterator<Item = Command>) -> bool {
+        let mut edits = Vec::new();
+        for command in commands {
+            let command = match command {
+                Command::Edit(request, reply) => {
+                    edits.push((request, reply));
+                    continue;
+                }
+                other => other,
+            };
+            self.edit(std::mem::take(&mut edits));
+            match command {
+                // An answer that nobody waits for any more is no error.
+                Command::Status(reply) => drop(reply.send(report::status(&self.shared))),
+                Command::List(request, reply) => drop(reply.send(self.page(&request))),
+                Command::Detach(peer, reply) => {
+                    if self.detach(&peer, reply) {
+                        return true;
+                    }
+                }
+                Command::Edit(..) => unreachable!("edits are collected above"),
+            }
+        }
+        self.edit(edits);
+        false
+    }
+
+    /// A part of a list.
+    fn page(&self, request: &ListRequest) -> Result<ListPage, Refusal> {
+        let list = self.current.lists.get(request.kind, &request.name)?;
+        let configured = self.current.config.lists.iter().find(|configured| configured.name == list.name);
+        let origin = |list: &List, prefix: &Prefix| {
+            if list.is_runtime(prefix) {
+                "runtime"
+            } else if configured.is_some_and(|configured| configured.inline.contains(prefix)) {
+                "config"
+            } else {
+                "file"
+            }
+        };
+        let mut rest = list.iter().skip_while(|entry| request.after.is_some_and(|after| entry.prefix <= after)).peekable();
+        let entries: Vec<_> = rest
+            .by_ref()
+            .take(request.limit)
+            .map(|entry| ListEntry {
+                entry: entry.prefix.to_string(),
+                origin: origin(list, &entry.prefix).to_owned(),
+                comment: entry.comment,
+                expires_at: entry.expires_at,
+            })
+            .collect();
+        let next = rest.peek().and_then(|_| entries.last()).map(|last| last.entry.clone());
+        Ok(ListPage {
+            kind: request.kind.word().to_owned(),
+            name: request.name.clone(),
+            generation: self.current.generation,
+            total: list.len(),
+            entries,
+            next,
+        })
+    }
+
+    /// Takes the filter off; returns whether that worked, and with it the daemon's work is done.
+    fn detach(&mut self, peer: &Peer, reply: oneshot::Sender<Result<Detached, Refusal>>) -> bool {
+        let Some(engine) = self.shared.take_engine() else {
+            let _ = reply.send(Err(Refusal::stopping()));
+            return true;
+        };
+        warn!("{peer} detaches the filter");
+        match engine.detach() {
+            Ok(detached) => {
+                info!("the filter is off {}", detached.interfaces.join(", "));
+                let _ = reply.send(Ok(detached.into()));
+            }
+            Err(problem) => {
+                let problem = anyhow::Error::new(problem).context("cannot detach all of the filter");
+                let refusal = Refusal::from_error(&problem)
+                    .help("the daemon stops now; run `foobar detach` again, which then works without it");
+                warn!("{refusal}");
+                let _ = reply.send(Err(refusal));
+            }
+        }
+        true
+    }
+
+    fn until_next_expiry(&self) -> Duration {
+        let until = self.current.lists.next_expiry().map(|end| Duration::from_secs(end.saturating_sub(now())));
+        // What could not be taken out stays overdue, and must not keep everything else from being done.
+        let shortest = if self.expiry_failed { RETRY } else { Duration::ZERO };
+        until.unwrap_or(LONGEST_SLEEP).clamp(shortest, LONGEST_SLEEP)
+    }
+}

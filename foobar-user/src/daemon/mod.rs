@@ -1,0 +1,96 @@
+//! The daemon: configuration → locks and listeners → policy → kernel → serve → drain.
+//!
+//! - [`options`]: what the command line asks for, laid over the configuration.
+//! - [`preflight`]: what must be there before anything is touched.
+//! - [`startup`]: from the configuration to a filter in force.
+//! - [`intent`]: everything that a policy follows from.
+//! - [`keeper`]: the one owner of the policy; [`pipeline`] is the one way of a change, [`edits`], [`reload`] and [`upkeep`]
+//!   are who sends changes down that way.
+//! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates, log of drops), [`scrape`] (metrics), [`report`]
+//!   (status).
+//! - [`logging`]: the log.
+
+mod accounting;
+mod drops;
+mod edits;
+mod intent;
+mod keeper;
+pub mod logging;
+mod monitor;
+mod options;
+mod pipeline;
+mod preflight;
+mod reload;
+mod report;
+mod scrape;
+mod shared;
+mod startup;
+mod upkeep;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing::info;
+
+pub use intent::now;
+pub use options::Options;
+
+use crate::{
+    control::{command::Handle, server},
+    metrics::ListenerLimits,
+};
+
+/// Runs the daemon until SIGTERM, SIGINT or `foobar detach`.
+///
+/// # Errors
+/// It cannot start; then nothing was attached or changed. Once it runs, only the loss of its control socket.
+pub async fn run(options: Options) -> Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    preflight::capabilities()?;
+    let settings = options.read()?;
+    let claims = preflight::claim(&settings).await?;
+    let (handle, inbox) = Handle::new();
+    let (stop, stopped) = watch::channel(false);
+    let started = tokio::task::spawn_blocking({
+        let settings = Arc::clone(&settings);
+        move || startup::start(settings, claims.state, claims.store)
+    });
+    let keeper = started.await??;
+    let shared = keeper.shared();
+
+    let until_stopped = |mut stopped: watch::Receiver<bool>| async move {
+        // An error means that the sender is gone, which is an end as well.
+        let _ = stopped.wait_for(|&stopped| stopped).await;
+    };
+    let control = tokio::spawn(server::serve(claims.control, handle, until_stopped(stopped.clone())));
+    let monitor = tokio::spawn(monitor::run(Arc::clone(&shared), until_stopped(stopped.clone())));
+    let metrics = claims.metrics.map(|listener| {
+        info!("metrics on {}", scrape::url(listener.local_addr()));
+        let source = Arc::new(scrape::Scrape::new(Arc::clone(&shared)));
+        tokio::spawn(listener.serve(source, ListenerLimits::default(), until_stopped(stopped.clone())))
+    });
+    info!("ready: control socket {}", claims.socket.path().display());
+
+    let keeper = keeper.spawn(inbox, stop.clone(), stopped.clone())?;
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM"),
+        _ = interrupt.recv() => info!("SIGINT"),
+        () = until_stopped(stopped) => {}
+    }
+    stop.send_replace(true);
+
+    // Drain: requests under way are answered, the change that is being applied is finished.
+    tokio::task::spawn_blocking(move || keeper.join()).await?.map_err(|_| anyhow::anyhow!("the keeper panicked"))?;
+    control.await??;
+    monitor.await?;
+    if let Some(metrics) = metrics {
+        metrics.await?;
+    }
+    drop(claims.socket);
+    info!("stopped; {}", shared.farewell());
+    Ok(())
+}

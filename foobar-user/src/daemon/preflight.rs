@@ -1,0 +1,92 @@
+//! What must be there before anything is touched: rights, folders, locks, listeners.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use nix::sys::stat::{Mode as FileMode, umask};
+use tokio::net::UnixListener;
+use tracing::warn;
+
+use super::options::{Settings, patterns};
+use crate::{
+    control::{Refusal, socket},
+    kernel::{self, Store, StoreOptions},
+    metrics::Listener,
+    state::{self, disk},
+};
+
+/// Everything that only one daemon can have; all of it is given back when it is dropped.
+pub struct Claims {
+    /// What survives restarts, on disk.
+    pub state: state::Store,
+    /// What survives restarts, in the kernel.
+    pub store: Store,
+    /// Where commands come in.
+    pub control: UnixListener,
+    /// Where that is; removes it in the end.
+    pub socket: SocketFile,
+    /// Where Prometheus scrapes.
+    pub metrics: Option<Listener>,
+    /// Lock of the runtime folder.
+    pub _runtime: fs::File,
+}
+
+/// Says plainly that root is needed, before anything fails deep inside.
+///
+/// # Errors
+/// A capability is missing.
+pub fn capabilities() -> Result<()> {
+    // What this process makes is nobody else's to read.
+    umask(FileMode::from_bits_truncate(0o077));
+    let missing = kernel::probe().missing_capabilities;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let refusal = Refusal::failed(format!(
+        "foobar run needs root, because it loads programs into the kernel and attaches them to interfaces ({} missing)",
+        missing.join(", ")
+    ));
+    Err(refusal.help("try `sudo foobar run ...`").into())
+}
+
+/// Takes what only one daemon can have, in the order of what is most likely to be taken.
+///
+/// # Errors
+/// Another daemon has it, an interface or an address does not exist.
+pub async fn claim(settings: &Settings) -> Result<Claims> {
+    let options = &settings.options;
+    kernel::select_interfaces(&patterns(&settings.config))?;
+    disk::private_folder(&options.runtime_dir)?;
+    let runtime = disk::lock_folder(&options.runtime_dir)?;
+    let state = state::Store::open(&options.state_dir)?;
+    let metrics = match settings.config.metrics.listen {
+        Some(address) => Some(Listener::bind(address).await?),
+        None => None,
+    };
+    let flows = settings.config.flows.max_entries;
+    let store = Store::open(&StoreOptions { flows, ..StoreOptions::new(&options.bpf_dir) })
+        .with_context(|| format!("cannot use the folder of pins {}", options.bpf_dir.display()))?;
+    let control = socket::bind(&options.runtime_dir)?;
+    Ok(Claims { state, store, control, socket: SocketFile(socket::path(&options.runtime_dir)), metrics, _runtime: runtime })
+}
+
+/// The control socket in the file system: removed in the end, so that clients need not find out by trying.
+pub struct SocketFile(PathBuf);
+
+impl SocketFile {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            warn!("cannot remove {}: {error}", self.0.display());
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `foobar status`: what runs, how, and with which policy.
+
+use foobar_common::observe::PortStats;
+
+use super::{
+    accounting::{Rate, Tally},
+    shared::{Published, Shared, lock},
+};
+use crate::{
+    control::api::{
+        AttachmentStatus, ConfigLoaded, DaemonStatus, FlowStatus, ListStatus, PacketStatus, PolicyStatus, PortStatus, Status,
+    },
+    kernel::{Attachment, Mode as AttachMode},
+    policy::model::Mode,
+};
+
+/// Gathers everything; what the kernel does not tell is a warning.
+pub fn status(shared: &Shared) -> Status {
+    let published = shared.published();
+    let mut warnings = shared.origins.warnings.clone();
+    let mut told = |problem: anyhow::Error| warnings.push(format!("the kernel does not tell everything: {problem:#}"));
+    let attached = shared.with_engine(|engine| engine.attachments()).unwrap_or_else(|problem| {
+        told(problem);
+        Vec::new()
+    });
+    let stats = shared.with_engine(|engine| engine.port_stats()).unwrap_or_else(|problem| {
+        told(problem);
+        Vec::new()
+    });
+    let flows = shared.flow_table().map_or_else(
+        |problem| {
+            told(problem);
+            FlowStatus::default()
+        },
+        |table| FlowStatus { entries: table.entries4 + table.entries6, max_entries: 2 * table.max },
+    );
+    let config_loaded = shared.config_loaded();
+    warn(shared, &published, &attached, &config_loaded, &mut warnings);
+    let rows = lock(&shared.history).rows();
+    Status {
+        warnings,
+        mode: published.intent.config.mode.to_string(),
+        daemon: daemon(shared, config_loaded),
+        policy: PolicyStatus {
+            generation: published.intent.generation,
+            applied_at: published.intent.changed_at,
+            change: published.intent.change.clone(),
+            rules: published.intent.config.rules.len(),
+        },
+        attachments: attached.into_iter().map(attachment).collect(),
+        lists: lists(&published),
+        packets: packets(&rows),
+        ports: ports(shared, &published, &rows, &stats),
+        flows,
+    }
+}
+
+/// What an operator must not overlook.
+fn warn(
+    shared: &Shared,
+    published: &Published,
+    attached: &[Attachment],
+    config: &ConfigLoaded,
+    warnings: &mut Vec<String>,
+) {
+    if published.intent.config.mode == Mode::Audit {
+        warnings.push("mode audit: nothing is dropped, what enforce would drop is counted as audited".to_owned());
+    }
+    if attached.is_empty() {
+        warnings.push("no interface is filtered".to_owned());
+    }
+    for Attachment { interface, program, mode, note, attached, .. } in attached {
+        if !attached {
+            warnings.push(format!("{program} is not attached to {interface}, which is not filtered"));
+        } else if *mode == AttachMode::Generic {
+            let why = note.as_deref().unwrap_or("the driver does not say why");
+            warnings.push(format!("{program} on {interface} runs in generic mode, which is slow: {why}"));
+        }
+    }
+    if let Some(error) = &config.error {
+        warnings.push(format!("the configuration in force is older than the file, which cannot be used: {error}"));
+    }
+    if !shared.is_on_disk() {
+        warnings.push("the last change could not be written to disk; a restart would lose what is not there".to_owned());
+    }
+}
+
+fn daemon(shared: &Shared, config_loaded: ConfigLoaded) -> DaemonStatus {
+    let settings = &shared.origins.settings;
+    DaemonStatus {
+        version: crate::VERSION.to_owned(),
+        pid: std::process::id(),
+        started_at: shared.origins.started_at,
+        config: settings.options.config.clone(),
+        metrics: settings.config.metrics.listen.map_or("off".to_owned(), super::scrape::url),
+        config_loaded,
+    }
+}
+
+fn attachment(attachment: Attachment) -> AttachmentStatus {
+    AttachmentStatus {
+        interface: attachment.interface,
+        index: attachment.ifindex,
+        program: attachment.program.to_owned(),
+        mode: attachment.mode.name().to_owned(),
+        attached: attachment.attached,
+        note: attachment.note,
+    }
+}
+
+fn lists(published: &Published) -> Vec<ListStatus> {
+    let lists = published.intent.lists.iter().map(|list| ListStatus {
+        kind: list.kind.word().to_owned(),
+        name: list.name.clone(),
+        ipv4: list.len4(),
+        ipv6: list.len6(),
+        changed: list.is_changed(),
+    });
+    lists.collect()
+}
+
+fn packets(rows: &[(Tally, Rate)]) -> PacketStatus {
+    rows.iter().fold(PacketStatus::default(), |sum, (tally, rate)| PacketStatus {
+        passed: sum.passed + tally.passed + tally.audited,
+        dropped: sum.dropped + tally.dropped,
+        audited: sum.audited + tally.audited,
+        passed_rate: sum.passed_rate + rate.passed + rate.audited,
+        dropped_rate: sum.dropped_rate + rate.dropped,
+        audited_rate: sum.audited_rate + rate.audited,
+    })
+}
+
+fn ports(shared: &Shared, published: &Published, rows: &[(Tally, Rate)], stats: &[PortStats]) -> Vec<PortStatus> {
+    let named = published.legend.ports.iter().map(|&(port, slot)| (Some(port), slot));
+    let ports = named.chain([(None, 0)]).enumerate().map(|(row, (port, slot))| {
+        let (_, rate) = rows.get(row).copied().unwrap_or_default();
+        let stats = stats.get(usize::from(slot)).copied().unwrap_or_default();
+        PortStatus {
+            port: port.map_or("other".to_owned(), |port| port.to_string()),
+            passed_rate: rate.passed,
+            dropped_rate: rate.dropped + rate.audited,
+            accepted: stats.accepted,
+            accepted_rate: rate.accepted,
+            open: shared.connections(port, stats).open(),
+        }
+    });
+    ports.collect()
+}

@@ -1,0 +1,141 @@
+//! What Prometheus scrapes: the engine's counters with what they mean.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Result;
+
+use super::shared::{Published, Shared};
+use crate::{
+    kernel::{self, Engine},
+    metrics::{
+        Attachment, Build, ConfigReload, Counters, FlowTable, List, ListenQueue, Policy, Port, Snapshot, Source,
+    },
+    policy::{
+        lists::MAX_ENTRIES,
+        model::{Mode, Rule},
+        protocol::Protocol,
+    },
+};
+
+/// The source of the metrics page.
+pub struct Scrape {
+    shared: Arc<Shared>,
+}
+
+impl Scrape {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+/// Where Prometheus finds the page.
+pub fn url(address: SocketAddr) -> String {
+    format!("http://{address}/metrics")
+}
+
+impl Source for Scrape {
+    fn snapshot(&self) -> Result<Snapshot> {
+        let shared = &self.shared;
+        let published = shared.published();
+        let legend = &published.legend;
+        let (counters, stats, attachments) = shared.with_engine(|engine| {
+            Ok((engine.counters(legend.used())?, engine.port_stats()?, attachments(engine)?))
+        })?;
+        let of_slot = |slot: u8| stats.get(usize::from(slot)).copied().unwrap_or_default();
+        let flows = shared.flow_table()?;
+        let ports = legend.ports.iter().map(|&(number, slot)| Port {
+            number,
+            tcp: names(&published.intent.config.rules, number, Protocol::TCP),
+            udp: names(&published.intent.config.rules, number, Protocol::UDP),
+            connections: shared.connections(Some(number), of_slot(slot)),
+        });
+        let loaded = shared.config_loaded();
+        Ok(Snapshot {
+            build: Build { version: crate::VERSION.to_owned(), revision: crate::REVISION.to_owned() },
+            policy: policy(&published),
+            reload: ConfigReload { successful: loaded.successful, succeeded_at: Some(moment(loaded.at)) },
+            ports: ports.collect(),
+            other: shared.connections(None, of_slot(0)),
+            meanings: Arc::clone(&legend.meanings),
+            counters: Counters {
+                ingress: counters.ingress,
+                ingress_audited: counters.ingress_audited,
+                egress: counters.egress,
+                egress_audited: counters.egress_audited,
+            },
+            lists: lists(&published),
+            attachments,
+            flows: FlowTable { entries: flows.entries4 + flows.entries6, max_entries: 2 * flows.max },
+            map_update_failures: Vec::new(),
+            events_lost: Vec::new(),
+            listen_queues: kernel::listen_queues()?
+                .into_iter()
+                .map(|queue| ListenQueue { port: queue.port, length: queue.length, limit: queue.limit })
+                .collect(),
+            rates: shared.sampler.rates(),
+        })
+    }
+
+    fn health(&self) -> Result<(), String> {
+        if self.shared.is_detached() { Err("the filter was detached".to_owned()) } else { Ok(()) }
+    }
+}
+
+/// Programs on interfaces, and those that observe connections everywhere.
+fn attachments(engine: &Engine) -> Result<Vec<Attachment>, kernel::KernelError> {
+    let on_interfaces = engine.attachments()?.into_iter().map(|attachment| Attachment {
+        program: attachment.program.to_owned(),
+        interface: Some(attachment.interface),
+        mode: attachment.mode.name().to_owned(),
+        attached: attachment.attached,
+    });
+    let hooks = engine.observer().hooks.iter().map(|hook| Attachment {
+        program: hook.program.to_owned(),
+        interface: None,
+        mode: "tracepoint".to_owned(),
+        attached: hook.attached,
+    });
+    Ok(on_interfaces.chain(hooks).collect())
+}
+
+fn policy(published: &Published) -> Policy {
+    let intent = &published.intent;
+    let config = &intent.config;
+    Policy {
+        generation: intent.generation,
+        applied_at: Some(moment(intent.changed_at)),
+        enforcing: config.mode == Mode::Enforce,
+        choices: config.choices.bits(),
+        limits_packets: config.limits.packets_per_source.is_some(),
+        limits_connections: config.rules.iter().any(|rule| rule.limit.is_some()),
+        rules: config.rules.iter().map(|rule| rule.name.clone()).collect(),
+        egress_rules: config.egress.rules.iter().map(|rule| rule.name.clone()).collect(),
+        filters_egress: config.egress.is_active(),
+    }
+}
+
+fn lists(published: &Published) -> Vec<List> {
+    let lists = published.intent.lists.iter().map(|list| List {
+        name: list.name.clone(),
+        entries_v4: list.len4() as u64,
+        entries_v6: list.len6() as u64,
+        capacity_v4: MAX_ENTRIES as u64,
+        capacity_v6: MAX_ENTRIES as u64,
+    });
+    lists.collect()
+}
+
+/// Whether a rule names this port for this protocol.
+fn names(rules: &[Rule], port: u16, protocol: Protocol) -> bool {
+    rules.iter().any(|rule| {
+        rule.protocols.contains(&protocol) && rule.ports.iter().any(|range| (range.first..=range.last).contains(&port))
+    })
+}
+
+fn moment(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}

@@ -1,0 +1,240 @@
+//! What the keeper shows to the other tasks: the engine, and what of the policy in force they need to read its counters.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use foobar_common::{counters::FIXED, observe::PortStats};
+
+use super::{
+    accounting::{Accounting, History},
+    intent::{Intent, now},
+    options::Settings,
+    pipeline::Tables,
+};
+use crate::{
+    control::api::ConfigLoaded,
+    kernel::{self, Engine, FlowTable, KernelError},
+    metrics::{Connections, Meaning, Meanings, Sampler},
+    policy::{Labels, labels::CounterKind},
+};
+
+/// Counting the entries of the flow tables walks them, so it is not done more often than this.
+const FLOWS_AGE: Duration = Duration::from_secs(5);
+
+/// What does not change while the daemon runs.
+pub struct Origins {
+    /// Seconds since 1970.
+    pub started_at: u64,
+    /// What the command line and the configuration said.
+    pub settings: Arc<Settings>,
+    /// What an operator must not overlook until the next start.
+    pub warnings: Vec<String>,
+}
+
+/// What the numbers in the kernel mean; changes with the configuration.
+pub struct Legend {
+    pub labels: Labels,
+    pub accounting: Accounting,
+    pub meanings: Arc<Meanings>,
+    /// The named ports and their slots.
+    pub ports: Vec<(u16, u8)>,
+}
+
+/// The policy in force.
+pub struct Published {
+    pub intent: Intent,
+    pub legend: Arc<Legend>,
+}
+
+/// Shared by all tasks.
+pub struct Shared {
+    pub origins: Origins,
+    engine: Mutex<Option<Engine>>,
+    published: RwLock<Arc<Published>>,
+    pub sampler: Sampler,
+    pub history: Mutex<History>,
+    config: Mutex<ConfigLoaded>,
+    flows: Mutex<Option<(Instant, FlowTable)>>,
+    on_disk: AtomicBool,
+    /// Connections of each named port (`None`: all others) that were open when this daemon began to count.
+    open_before: HashMap<Option<u16>, i64>,
+}
+
+impl Shared {
+    /// Around an engine that has just put this intent in force.
+    ///
+    /// # Errors
+    /// The kernel does not tell which connections are open.
+    pub fn new(origins: Origins, engine: Engine, intent: &Intent, tables: &Tables) -> Result<Self> {
+        let legend = Arc::new(Legend::new(intent, tables));
+        let open_before = open_before(&engine, &legend)?;
+        let config = ConfigLoaded { successful: true, at: origins.started_at, error: None };
+        Ok(Self {
+            origins,
+            engine: Mutex::new(Some(engine)),
+            published: RwLock::new(Arc::new(Published { intent: intent.clone(), legend })),
+            sampler: Sampler::new(),
+            history: Mutex::default(),
+            config: Mutex::new(config),
+            flows: Mutex::default(),
+            on_disk: AtomicBool::new(true),
+            open_before,
+        })
+    }
+
+    /// Works with the engine, one at a time.
+    ///
+    /// # Errors
+    /// Those of `work`, or the filter was detached.
+    pub fn with_engine<T>(&self, work: impl FnOnce(&mut Engine) -> Result<T, KernelError>) -> Result<T> {
+        match &mut *lock(&self.engine) {
+            Some(engine) => Ok(work(engine)?),
+            None => bail!("the filter was detached"),
+        }
+    }
+
+    /// Takes the engine away, to detach it.
+    pub fn take_engine(&self) -> Option<Engine> {
+        lock(&self.engine).take()
+    }
+
+    /// Whether there is no filter any more.
+    pub fn is_detached(&self) -> bool {
+        lock(&self.engine).is_none()
+    }
+
+    /// The policy in force.
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Another policy is in force.
+    pub fn publish(&self, intent: &Intent, tables: &Tables) {
+        let before = self.published();
+        let same = Arc::ptr_eq(&before.intent.config, &intent.config) && before.legend.labels.len() == tables.labels.len();
+        let legend = if same { Arc::clone(&before.legend) } else { Arc::new(Legend::new(intent, tables)) };
+        if legend.ports != before.legend.ports {
+            lock(&self.history).clear();
+        }
+        let published = Arc::new(Published { intent: intent.clone(), legend });
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = published;
+    }
+
+    /// Whether the last change was written to disk.
+    pub fn persisted(&self, done: bool) {
+        self.on_disk.store(done, Ordering::Relaxed);
+    }
+
+    /// See [`Self::persisted`].
+    pub fn is_on_disk(&self) -> bool {
+        self.on_disk.load(Ordering::Relaxed)
+    }
+
+    /// The configuration was read again, or could not be.
+    pub fn reloaded(&self, problem: Option<&anyhow::Error>) {
+        let mut config = lock(&self.config);
+        match problem {
+            None => *config = ConfigLoaded { successful: true, at: now(), error: None },
+            Some(problem) => {
+                config.successful = false;
+                config.error = Some(format!("{problem:#}"));
+            }
+        }
+    }
+
+    /// The last attempt to read the configuration.
+    pub fn config_loaded(&self) -> ConfigLoaded {
+        lock(&self.config).clone()
+    }
+
+    /// How full the flow tables are, as of some seconds ago.
+    ///
+    /// # Errors
+    /// The tables cannot be read.
+    pub fn flow_table(&self) -> Result<FlowTable> {
+        let mut cached = lock(&self.flows);
+        if let Some((_, table)) = cached.as_ref().filter(|(read, _)| read.elapsed() < FLOWS_AGE) {
+            return Ok(*table);
+        }
+        let table = self.with_engine(|engine| engine.flow_table())?;
+        *cached = Some((Instant::now(), table));
+        Ok(table)
+    }
+
+    /// Connections of a named port (`None`: of all others).
+    pub fn connections(&self, port: Option<u16>, stats: PortStats) -> Connections {
+        Connections { stats, open_before: self.open_before.get(&port).copied().unwrap_or(0) }
+    }
+
+    /// What stays when the daemon ends.
+    pub fn farewell(&self) -> String {
+        let attached = self.with_engine(|engine| engine.attachments()).unwrap_or_default();
+        let mut interfaces: Vec<_> =
+            attached.into_iter().filter(|attachment| attachment.attached).map(|attachment| attachment.interface).collect();
+        interfaces.dedup();
+        if interfaces.is_empty() {
+            return "no interface is filtered".to_owned();
+        }
+        format!(
+            "the filter stays in force on {} and goes on counting; `foobar run` takes it over, `foobar detach` removes it",
+            interfaces.join(", ")
+        )
+    }
+}
+
+impl Legend {
+    fn new(intent: &Intent, tables: &Tables) -> Self {
+        let labels = tables.labels.clone();
+        let named = intent.config.named_ports();
+        let ports: Vec<_> = named.into_iter().map(|port| (port, tables.slots.slot(port))).collect();
+        let numbers: Vec<_> = ports.iter().map(|&(port, _)| port).collect();
+        let end = u16::try_from(labels.len()).unwrap_or(u16::MAX);
+        let meanings = (FIXED..end).map(|counter| {
+            let meaning = labels.describe(counter)?;
+            Some(Meaning {
+                reason: meaning.reason,
+                transport: meaning.transport,
+                port: meaning.port,
+                rule: meaning.rule.map(Arc::from),
+                attempt: matches!(meaning.kind, CounterKind::Attempt),
+            })
+        });
+        Self {
+            accounting: Accounting::new(&labels, &numbers),
+            meanings: Arc::new(Meanings::new(meanings.collect())),
+            labels,
+            ports,
+        }
+    }
+
+    /// Counters in use.
+    pub fn used(&self) -> u32 {
+        self.labels.len()
+    }
+}
+
+/// Which connections were open before counting began.
+fn open_before(engine: &Engine, legend: &Legend) -> Result<HashMap<Option<u16>, i64>> {
+    let stats = engine.port_stats()?;
+    let mut established = kernel::established()?;
+    let of_slot = |slot: u8| stats.get(usize::from(slot)).copied().unwrap_or_default();
+    let mut open: HashMap<_, _> = legend
+        .ports
+        .iter()
+        .map(|&(port, slot)| (Some(port), Connections::open_before(established.remove(&port).unwrap_or(0), &of_slot(slot))))
+        .collect();
+    open.insert(None, Connections::open_before(established.values().sum(), &of_slot(0)));
+    Ok(open)
+}
+
+/// The data stay consistent whatever panics: each change is one assignment.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,158 @@
+//! From the configuration to a filter in force.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tracing::{info, warn};
+
+use super::{
+    intent::{Intent, now},
+    keeper::Keeper,
+    options::{Settings, patterns},
+    pipeline::Tables,
+    shared::{Origins, Shared},
+};
+use crate::{
+    control::Refusal,
+    kernel::{self, Engine, EngineOptions, Store, Timeouts},
+    policy::{Config, Lists, model::Mode},
+    state::{self, State},
+};
+
+/// Compiles the policy, persists its number and attaches the filter, or takes over what is attached.
+///
+/// # Errors
+/// Nothing was attached or changed.
+pub fn start(settings: Arc<Settings>, mut disk: state::Store, store: Store) -> Result<Keeper> {
+    let started_at = now();
+    let interfaces = kernel::select_interfaces(&patterns(&settings.config))?;
+    if interfaces.is_empty() {
+        warn!("no interface matches {:?} yet", patterns(&settings.config));
+    }
+    let (state, warnings) = last_state(&mut disk, &store)?;
+    let intent = intent(&settings.config, state)?;
+
+    let mut tables = Tables::read(&store)?;
+    let compiled = tables.compile(&intent).context("the policy does not fit")?;
+    tables.store(&store)?;
+    let options = EngineOptions {
+        interfaces,
+        replace: settings.options.replace,
+        timeouts: timeouts(&settings.config),
+    };
+    let was_in_force = store.has_links();
+    let engine = match Engine::start(store, options, &compiled) {
+        Ok(engine) => engine,
+        Err(problem) => {
+            // What was pinned before the first attempt failed is of no use.
+            if !was_in_force && let Err(left) = kernel::detach(&settings.options.bpf_dir) {
+                warn!("cannot clean up {}: {left}", settings.options.bpf_dir.display());
+            }
+            return Err(problem.into());
+        }
+    };
+    // A full disk does not keep a server without a filter; nothing of an operator's is lost with this write.
+    let saved = disk.save(intent.state());
+    if let Err(problem) = &saved {
+        warn!("the generation that is in force is not on disk: {problem}");
+    }
+    for note in engine.notes() {
+        info!("{note}");
+    }
+    tell_attachments(&engine)?;
+    info!(generation = intent.generation, mode = %intent.config.mode, "policy in force: {}", intent.change);
+    if intent.config.mode == Mode::Audit {
+        warn!("mode audit: nothing is dropped, what enforce would drop is counted");
+    }
+    let origins = Origins { started_at, settings, warnings };
+    let shared = Shared::new(origins, engine, &intent, &tables)?;
+    shared.persisted(saved.is_ok());
+    Ok(Keeper::new(Arc::new(shared), disk, tables, intent))
+}
+
+/// What the last daemon left. State that cannot be read does not keep a server without a filter, but neither does it change one
+/// that is in force.
+fn last_state(disk: &mut state::Store, store: &Store) -> Result<(Option<State>, Vec<String>)> {
+    let problem = match disk.load() {
+        Ok(state) => return Ok((state, Vec::new())),
+        Err(problem) if problem.is_about_content() => problem,
+        Err(problem) => return Err(problem.into()),
+    };
+    let path = disk.path();
+    if store.has_links() {
+        let refusal = Refusal::failed(format!("{problem}; the filter in force has changes that would be lost, so it stays as it is"));
+        let path = path.display();
+        return Err(refusal
+            .help(format!("bring back a good copy, or start from the configuration alone: mv {path} {path}.old"))
+            .into());
+    }
+    let aside = disk.keep_aside(&problem)?;
+    let warning = format!(
+        "{problem}; it is kept as {}, and the policy follows from the configuration alone: runtime changes are missing",
+        aside.display()
+    );
+    warn!("{warning}");
+    Ok((None, vec![warning]))
+}
+
+fn intent(config: &Arc<Config>, state: Option<State>) -> Result<Intent> {
+    let mut lists = Lists::from_config(config);
+    // Without a state nobody knows under which epoch the flows in the kernel were made; the clock never gives one twice.
+    let fresh = State {
+        generation: 0,
+        flow_epoch: now() as u32,
+        mode: config.mode,
+        change: String::new(),
+        changed_at: 0,
+        overlays: Vec::new(),
+    };
+    let state = state.unwrap_or(fresh);
+    for lost in lists.set_overlays(state.overlays) {
+        warn!("the {} {} is no longer in the configuration; its runtime changes are dropped", lost.kind, lost.name);
+    }
+    for gone in lists.expire(now()) {
+        info!("expired while no daemon ran: {} {} {}", gone.kind, gone.list, gone.entry.prefix);
+    }
+    let mut intent = Intent {
+        config: Arc::clone(config),
+        lists,
+        own_addresses: kernel::own_addresses().context("cannot tell the addresses of this server")?,
+        flow_epoch: Intent::epoch_for(state.flow_epoch, state.mode, config.mode),
+        generation: state.generation,
+        change: state.change,
+        changed_at: state.changed_at,
+    };
+    intent.record("start of the daemon".to_owned());
+    Ok(intent)
+}
+
+fn timeouts(config: &Config) -> Timeouts {
+    Timeouts {
+        tcp_established: config.flows.tcp_idle.as_secs(),
+        udp: config.flows.udp_idle.as_secs(),
+        ..Timeouts::default()
+    }
+}
+
+/// What is attached where, and how.
+pub fn tell_attachments(engine: &Engine) -> Result<()> {
+    for attachment in engine.attachments()? {
+        let kernel::Attachment { interface, program, mode, note, attached, .. } = attachment;
+        match (attached, note) {
+            (false, _) => warn!("{program} is not attached to {interface}"),
+            (true, None) => info!("{program} on {interface}: {}", mode.name()),
+            (true, Some(note)) => warn!("{program} on {interface}: {} ({note})", mode.name()),
+        }
+    }
+    let hooks = &engine.observer().hooks;
+    let observing: Vec<_> = hooks.iter().filter(|hook| hook.attached).map(|hook| hook.program).collect();
+    if !observing.is_empty() {
+        info!("connections are observed by {}", observing.join(", "));
+    }
+    for hook in hooks {
+        if let Some(why) = &hook.missing {
+            warn!("{} is missing, its metrics stay at 0: {why}", hook.program);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Attaching to interfaces: which hook, in which mode, and what is there already.
+
+mod egress;
+mod existing;
+mod foreign;
+mod ingress;
+mod switch;
+
+pub(super) use existing::{Existing, Link};
+pub(super) use switch::Switch;
+
+use std::{fmt, os::fd::OwnedFd, path::PathBuf};
+
+use super::folders::Folders;
+
+/// The way of the packets that a program sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    /// Packets that arrive (XDP).
+    Ingress,
+    /// Packets that leave (TCX, or clsact on older kernels).
+    Egress,
+}
+
+impl Direction {
+    /// Both.
+    pub const ALL: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
+    /// Name of the program, and the word used in metrics and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::Ingress => "ingress",
+            Direction::Egress => "egress",
+        }
+    }
+
+    /// Where the link to an interface is pinned.
+    pub(super) fn pin(self, folders: &Folders, ifindex: u32) -> PathBuf {
+        folders.links().join(format!("{}-{ifindex}", self.name()))
+    }
+}
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// XDP, run by the driver.
+    Native,
+    /// XDP, run by the network stack: the same verdicts, at a higher price.
+    Generic,
+    /// TCX (Linux 6.6).
+    Tcx,
+    /// A filter of the clsact qdisc (before Linux 6.6).
+    Clsact,
+}
+
+impl Mode {
+    /// The word used in metrics and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Native => "native",
+            Mode::Generic => "generic",
+            Mode::Tcx => "tcx",
+            Mode::Clsact => "clsact",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One program on one interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// Name of the interface when it was last seen.
+    pub interface: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// `ingress` or `egress`.
+    pub program: &'static str,
+    /// How it is attached.
+    pub mode: Mode,
+    /// Why it is not native, where that is so.
+    pub note: Option<String>,
+    /// Whether the kernel says, now, that it is attached.
+    pub attached: bool,
+    /// Number of the program that should be attached.
+    pub program_id: u32,
+    /// Number of the link; clsact has none.
+    pub link_id: Option<u32>,
+}
+
+/// A link that was made or found.
+pub(super) struct Held {
+    /// `None` for clsact, where the filter itself is all there is.
+    pub link: Option<OwnedFd>,
+    /// Why it is not native.
+    pub note: Option<String>,
+}

@@ -1,0 +1,192 @@
+//! The engine: one instance of the programs in force on some interfaces, and everything the daemon asks of it.
+//!
+//! - [`start`]: a new instance takes over what an earlier process left attached, or is attached afresh.
+//! - [`install`]: another policy is put in force, by a flip or by a new instance.
+//! - [`interfaces`]: interfaces come and go; what is attached where.
+//! - [`detach`]: everything off, nothing left.
+
+mod detach;
+mod install;
+mod interfaces;
+mod start;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use foobar_common::{
+    event::Sampling,
+    observe::PortStats,
+    tables::{SAMPLE_DROPS, SAMPLE_PASSES},
+};
+
+pub use detach::{Detached, detach};
+pub use install::{Fit, How, Installed};
+
+use super::{
+    attach::{Direction, Held},
+    clock::{self, Timeouts},
+    counters::{self, Counters, FlowTable},
+    error::{ErrorKind, KernelError},
+    events::Events,
+    instance::{Instance, ProgramFacts, Purpose},
+    netlink::Interface,
+    observer::Observer,
+    store::Store,
+    sys::memory,
+    trace::{self, TraceRequest, Traced},
+};
+
+/// What the engine is to do.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Interfaces to filter on.
+    pub interfaces: Vec<Interface>,
+    /// Whether other XDP programs give way.
+    pub replace: bool,
+    /// How long flows may be silent.
+    pub timeouts: Timeouts,
+}
+
+/// An interface that is filtered.
+struct Guarded {
+    interface: Interface,
+    ingress: Held,
+    egress: Held,
+}
+
+impl Guarded {
+    fn held(&self, direction: Direction) -> &Held {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+}
+
+/// The programs in force. Dropping it leaves them attached: the filter does not depend on this process.
+pub struct Engine {
+    store: Store,
+    options: EngineOptions,
+    /// Number of the instance in force.
+    number: u32,
+    instance: Instance,
+    guarded: BTreeMap<u32, Guarded>,
+    observer: Observer,
+    notes: Vec<String>,
+    /// Reused between traces.
+    buffer: Mutex<Vec<u8>>,
+}
+
+impl Engine {
+    /// The pinned maps, for labels and slots.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What was found and done at the start, for the log.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What is observed of connections, and what is missing for it.
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    /// The programs in force.
+    pub fn programs(&self) -> &[ProgramFacts] {
+        &self.instance.facts
+    }
+
+    /// Reads the counters `0..used`, of all interfaces together.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn counters(&self, used: u32) -> Result<Counters, KernelError> {
+        self.tables()?.read(used)
+    }
+
+    fn tables(&self) -> Result<counters::Tables<'_>, KernelError> {
+        Ok(counters::Tables {
+            ingress: self.store.map("COUNTERS")?,
+            egress: self.store.map("EGRESS_COUNTERS")?,
+            half: self.store.counters(),
+        })
+    }
+
+    /// Connection statistics by slot.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn port_stats(&self) -> Result<Vec<PortStats>, KernelError> {
+        counters::port_stats(self.store.map("PORT_STATS")?)
+    }
+
+    /// Connection statistics of slots that get another port start at 0.
+    fn clear_slots(&self, slots: &[u8]) -> Result<(), KernelError> {
+        counters::clear_port_stats(self.store.map("PORT_STATS")?, slots)
+    }
+
+    /// How full the tables of flows are. Walks them: a few milliseconds at 65,536 flows.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn flow_table(&self) -> Result<FlowTable, KernelError> {
+        counters::flow_table(self.store.map("FLOWS4")?, self.store.map("FLOWS6")?)
+    }
+
+    /// Hands out a budget of sampled packets; all zero stops sampling.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn set_sampling(&self, sampling: Sampling) -> Result<(), KernelError> {
+        memory::write(self.store.map("SAMPLING")?, 0, &[sampling])
+            .map_err(|error| KernelError::call("cannot write the map SAMPLING", error))?;
+        let drops = if sampling.drops > 0 { SAMPLE_DROPS } else { 0 };
+        let passes = if sampling.passes > 0 { SAMPLE_PASSES } else { 0 };
+        self.instance.set_sampled(drops | passes);
+        Ok(())
+    }
+
+    /// Opens the ring buffer of sampled packets. One reader at a time.
+    ///
+    /// # Errors
+    /// If it cannot be mapped.
+    pub fn events(&self) -> Result<Events, KernelError> {
+        Events::open(self.store.map("EVENTS")?)
+    }
+
+    /// Runs a frame through the ingress program in force.
+    ///
+    /// # Errors
+    /// For [`Direction::Egress`], which only a sandbox traces; for frames below 14 bytes; if the kernel refuses the run.
+    pub fn trace(&self, request: &TraceRequest<'_>) -> Result<Traced, KernelError> {
+        match request.direction {
+            Direction::Ingress => {
+                let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+                trace::ingress(self.instance.ingress(), request, &mut buffer)
+            }
+            Direction::Egress => Err(KernelError::new(
+                ErrorKind::Unsupported,
+                "the egress program in force cannot be asked: it leaves the packet's control block to others",
+            )),
+        }
+    }
+
+    fn purpose(&self) -> Purpose {
+        purpose(&self.store, &self.options)
+    }
+}
+
+/// What the instances of a daemon are made for.
+fn purpose(store: &Store, options: &EngineOptions) -> Purpose {
+    Purpose {
+        timeouts: options.timeouts.in_ticks(clock::hz()),
+        sizes: store.sizes(),
+        pinned: store.pins(),
+        counters: store.counters(),
+        sandbox: false,
+    }
+}

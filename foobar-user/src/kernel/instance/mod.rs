@@ -1,0 +1,245 @@
+//! An instance: one load of the programs with its policy tables. A policy that fits is flipped in; one that does not gets a new
+//! instance.
+
+mod load;
+mod tables;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    mem::offset_of,
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+    path::PathBuf,
+    sync::atomic::{Ordering, fence},
+};
+
+use foobar_common::{
+    flow::FlowTimeouts,
+    tables::{Capacities, Generation, Root},
+};
+pub(super) use load::TRACING;
+
+use super::{
+    btf,
+    error::{ErrorKind, KernelError},
+    folders::{self, Folders},
+    sys::{memory::Region, object, rcu},
+};
+use crate::policy::compile::Compiled;
+
+/// What the kernel says of a loaded program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramFacts {
+    /// `ingress`, `egress`, `sock_state`, ...
+    pub name: String,
+    /// Number of the program.
+    pub id: u32,
+    /// Instructions that the verifier walked through; 0 before Linux 5.16.
+    pub verified_instructions: u32,
+    /// Bytes of instructions after the kernel's own rewriting.
+    pub translated_bytes: u32,
+}
+
+/// What an instance is made for.
+pub(super) struct Purpose {
+    pub timeouts: FlowTimeouts,
+    /// Sizes of the maps that outlive instances.
+    pub sizes: Vec<(&'static str, u32)>,
+    /// Where those maps are pinned.
+    pub pinned: Vec<(&'static str, PathBuf)>,
+    /// Counters in one half of the tables of counters.
+    pub counters: u32,
+    /// For replay: egress reports what it finds, and nothing is observed.
+    pub sandbox: bool,
+}
+
+/// A loaded instance. Dropping it closes descriptors; what is attached or pinned stays.
+pub(super) struct Instance {
+    features: u32,
+    capacities: Capacities,
+    active: u32,
+    /// No program reads the other generation any more.
+    settled: bool,
+    root: Region,
+    maps: BTreeMap<String, OwnedFd>,
+    ingress: OwnedFd,
+    egress: OwnedFd,
+    pub tracing: Vec<(&'static str, Result<OwnedFd, String>)>,
+    pub facts: Vec<ProgramFacts>,
+    flow_epoch: u32,
+}
+
+impl Instance {
+    /// Loads the programs for a policy and fills generation 0 with it.
+    pub fn load(purpose: &Purpose, policy: &Compiled) -> Result<Self, KernelError> {
+        if policy.counters > purpose.counters {
+            return Err(KernelError::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "the policy counts {} pairs of rules and ports, but the table holds {}",
+                    policy.counters, purpose.counters
+                ),
+            )
+            .advise("start the daemon with more counters"));
+        }
+        let capacities = tables::roomy(&policy.needs(), policy.features, purpose.counters);
+        let mut sizes = purpose.sizes.clone();
+        sizes.extend(tables::map_sizes(&capacities, policy.features));
+        let offsets = if purpose.sandbox {
+            Err("nothing is observed in a replay".to_owned())
+        } else {
+            btf::sock_offsets()
+        };
+        let loaded = load::load(&load::Settings {
+            features: policy.features,
+            capacities,
+            timeouts: purpose.timeouts,
+            sizes,
+            pinned: purpose.pinned.clone(),
+            trace_egress: purpose.sandbox,
+            offsets: offsets.as_ref().copied().map_err(String::as_str),
+            net_inum: network_namespace(),
+        })?;
+        let root = loaded.maps.get("ROOT").ok_or_else(|| missing("ROOT"))?;
+        let root = Region::map(root.as_fd(), 0, size_of::<Root>())
+            .map_err(|error| unwritten("ROOT", error))?;
+        let mut instance = Instance {
+            features: policy.features,
+            capacities,
+            active: 0,
+            settled: true,
+            root,
+            maps: loaded.maps,
+            ingress: loaded.ingress,
+            egress: loaded.egress,
+            tracing: loaded.tracing,
+            facts: loaded.facts,
+            flow_epoch: policy.generation.flow_epoch,
+        };
+        instance.write(0, policy)?;
+        Ok(instance)
+    }
+
+    /// Whether a policy can be flipped in. `exactly`: not at the price of code or memory that it has no use for.
+    pub fn can_serve(&self, policy: &Compiled, exactly: bool) -> bool {
+        let needs = policy.needs();
+        let features = if exactly {
+            self.features == policy.features
+        } else {
+            policy.features & !self.features == 0
+        };
+        features
+            && tables::fits(&needs, &self.capacities)
+            && !(exactly && tables::wasteful(&needs, &self.capacities))
+    }
+
+    /// Puts a policy in force by one store. When this returns, every packet that arrives is judged by it.
+    pub fn flip(&mut self, policy: &Compiled) -> Result<(), KernelError> {
+        self.settle()?;
+        let next = 1 - self.active;
+        self.write(next, policy)?;
+        self.settled = false;
+        self.root.word(offset_of!(Root, active)).store(next, Ordering::Release);
+        // Out of this CPU's store buffer: whoever is told of the change meets it.
+        fence(Ordering::SeqCst);
+        self.active = next;
+        self.flow_epoch = policy.generation.flow_epoch;
+        Ok(())
+    }
+
+    /// Waits for the programs that began before the last flip and may still read the other generation, which the next flip
+    /// writes. Returns at once if that was done.
+    pub fn settle(&mut self) -> Result<(), KernelError> {
+        if !self.settled {
+            rcu::wait_for_programs()
+                .map_err(|error| KernelError::call("cannot wait for running programs", error))?;
+            self.settled = true;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, generation: u32, policy: &Compiled) -> Result<(), KernelError> {
+        tables::write(&self.maps, &self.capacities, self.features, generation, policy)
+            .map_err(|(name, error)| unwritten(name, error))?;
+        let at = offset_of!(Root, generations) + generation as usize * size_of::<Generation>();
+        self.root.write(at, &[policy.generation]);
+        Ok(())
+    }
+
+    /// Which packets are sampled: bits of `SAMPLE_DROPS`, `SAMPLE_PASSES`.
+    pub fn set_sampled(&self, bits: u32) {
+        self.root.word(offset_of!(Root, sampled)).store(bits, Ordering::Relaxed);
+    }
+
+    /// The bits last set.
+    pub fn sampled(&self) -> u32 {
+        self.root.word(offset_of!(Root, sampled)).load(Ordering::Relaxed)
+    }
+
+    /// From now on the tracing programs of this instance count.
+    pub fn observe(&self) {
+        self.root.word(offset_of!(Root, observing)).store(1, Ordering::Release);
+    }
+
+    pub fn ingress(&self) -> BorrowedFd<'_> {
+        self.ingress.as_fd()
+    }
+
+    pub fn egress(&self) -> BorrowedFd<'_> {
+        self.egress.as_fd()
+    }
+
+    pub fn flow_epoch(&self) -> u32 {
+        self.flow_epoch
+    }
+
+    pub fn map(&self, name: &'static str) -> Result<BorrowedFd<'_>, KernelError> {
+        self.maps.get(name).map(OwnedFd::as_fd).ok_or_else(|| missing(name))
+    }
+
+    /// Pins programs and tables of the instance, but not `persistent` maps, as number `number`.
+    pub fn pin(
+        &self,
+        folders: &Folders,
+        number: u32,
+        persistent: &[&'static str],
+    ) -> Result<(), KernelError> {
+        let folder = folders.instance(number);
+        let pin = |object: BorrowedFd<'_>, kind: &str, name: &str| {
+            let path = folder.join(kind).join(name);
+            object::pin(object, &path)
+                .map_err(|error| KernelError::call(format!("cannot pin {}", path.display()), error))
+        };
+        folders::make(&folder.join("maps"))?;
+        folders::make(&folder.join("programs"))?;
+        for (name, map) in &self.maps {
+            if !name.starts_with('.') && !persistent.contains(&name.as_str()) {
+                pin(map.as_fd(), "maps", name)?;
+            }
+        }
+        pin(self.ingress(), "programs", "ingress")?;
+        pin(self.egress(), "programs", "egress")?;
+        for (name, program) in &self.tracing {
+            if let Ok(program) = program {
+                pin(program.as_fd(), "programs", name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn missing(name: &'static str) -> KernelError {
+    KernelError::new(ErrorKind::Kernel, format!("the kernel programs have no map {name}"))
+}
+
+fn unwritten(name: &str, error: std::io::Error) -> KernelError {
+    KernelError::call(format!("cannot write the table {name}"), error)
+}
+
+/// Number of the network namespace of the calling thread, as `struct net.ns.inum` has it.
+fn network_namespace() -> u32 {
+    fs::metadata("/proc/thread-self/ns/net").map_or(0, |file| file.ino() as u32)
+}

@@ -1,0 +1,50 @@
+//! The engine room: everything that talks to the kernel, and the only folder that imports aya.
+//!
+//! - [`store`]: the maps that survive every instance, pinned and checked.
+//! - [`instance`]: one load of the programs with its policy tables; [`sandbox`]: the same for replay, attached to nothing.
+//! - [`attach`]: interfaces and their hooks; [`observer`]: the tracing programs.
+//! - [`engine`]: puts policies in force; what the daemon works with.
+//! - [`counters`], [`trace`], [`events`]: what comes back.
+//! - [`netlink`]: interfaces, addresses, sockets, and who else holds an interface.
+//! - [`measure`]: programs run many times, for the benchmark.
+//! - [`sys`]: system calls that aya has no call for.
+#![allow(unsafe_code, reason = "system calls and shared memory; each block says why it is sound")]
+
+mod attach;
+mod bpffs;
+mod btf;
+mod clock;
+mod counters;
+mod engine;
+mod error;
+mod events;
+mod folders;
+mod instance;
+mod learn;
+pub mod measure;
+mod migrate;
+mod netlink;
+mod observer;
+mod percpu;
+mod probe;
+mod sandbox;
+mod store;
+mod sys;
+mod trace;
+
+pub use attach::{Attachment, Direction, Mode};
+pub use clock::{Timeouts, hz};
+pub use counters::{Counters, FlowTable};
+pub use engine::{Detached, Engine, EngineOptions, Fit, How, Installed, detach};
+pub use error::{ErrorKind, KernelError};
+pub use events::Events;
+pub use instance::ProgramFacts;
+pub use netlink::{
+    ChangeStream, Changes, Interface, ListenQueue, established, interfaces, listen_queues, own_addresses,
+    select_interfaces,
+};
+pub use observer::{Hook, Observer};
+pub use probe::{Features, probe};
+pub use sandbox::Sandbox;
+pub use store::{LABEL_BYTES, Store, StoreOptions};
+pub use trace::{TraceRequest, Traced};

@@ -1,0 +1,18 @@
+//! Netlink: what the kernel says about interfaces, addresses, routes and sockets.
+//!
+//! Messages are taken apart by attribute and not by whole structures, so that a kernel that adds an attribute or lengthens one
+//! does not make the rest unreadable.
+
+mod changes;
+pub(super) mod clsact;
+mod interfaces;
+mod sockets;
+mod wire;
+mod xdp;
+
+pub use changes::{ChangeStream, Changes};
+pub use interfaces::{Interface, interfaces, own_addresses, select_interfaces};
+pub(super) use sockets::{Connection, State, connections};
+pub use sockets::{ListenQueue, established, listen_queues};
+pub(super) use wire::Refusal;
+pub(super) use xdp::{Attached, attached, refusal_text, remove};

@@ -1,0 +1,31 @@
+//! The daemon and command line of foobar.
+//!
+//! - [`cli`]: the command line, a thin client of the control API.
+//! - [`control`]: the control API: HTTP and JSON on a unix socket.
+//! - [`daemon`]: the process that owns the policy and keeps it in force.
+//! - [`state`]: what survives a restart, on disk.
+//! - [`policy`]: from the configuration to the tables of the kernel programs; pure.
+//! - [`kernel`]: everything that talks to the kernel, and the only folder that imports aya.
+//! - [`metrics`]: what Prometheus scrapes.
+//! - [`replay`]: a capture through the real programs, before a policy is put in force.
+
+pub mod cli;
+pub mod control;
+pub mod daemon;
+pub mod kernel;
+pub mod metrics;
+pub mod policy;
+pub mod replay;
+pub mod state;
+
+/// Version of the program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Revision of the source, `unknown` if it was not built from a repository.
+pub const REVISION: &str = match option_env!("FOOBAR_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+/// The kernel programs, as an ELF object.
+pub static KERNEL_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foobar"));

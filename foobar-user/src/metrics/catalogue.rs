@@ -1,0 +1,214 @@
+//! Every metric that foobar exports, defined once: the sections fill these rows, and a test holds `docs/metrics.md` to them.
+//!
+//! Names follow "Metric and label naming" of the Prometheus documentation: base units, `_total` for counters, success and
+//! failure apart. A row is never renamed; labels stay bounded ([`Label::bound`]).
+
+/// What kind of metric a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only goes up, except when the kernel's maps are made anew.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Observations in buckets.
+    Histogram,
+}
+
+impl Kind {
+    /// The word of the text format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// What a row is about: a heading of the documentation, and a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Verdicts of the packet filter.
+    Filter,
+    /// TCP connections, as the kernel's own TCP sees them.
+    Connections,
+    /// Lists and the table of flows.
+    Tables,
+    /// Kernel programs, policy, configuration and foobar itself.
+    Program,
+}
+
+impl Section {
+    /// All sections, in the order of the documentation.
+    pub const ALL: [Section; 4] =
+        [Section::Filter, Section::Connections, Section::Tables, Section::Program];
+
+    /// The heading in the documentation.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Section::Filter => "Packet filter",
+            Section::Connections => "Connections",
+            Section::Tables => "Lists and flows",
+            Section::Program => "Programs, policy and configuration",
+        }
+    }
+}
+
+/// A label and its bound.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Name of the label.
+    pub name: &'static str,
+    /// Which values it takes, and how many at most.
+    pub bound: &'static str,
+}
+
+/// One metric.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Full name.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// The `# HELP` text: one sentence.
+    pub help: &'static str,
+    /// Its labels, in the order in which values are given.
+    pub labels: &'static [&'static Label],
+    /// Where it belongs.
+    pub section: Section,
+}
+
+macro_rules! labels {
+    ($($constant:ident = $name:literal, $bound:literal;)+) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $bound)]
+            pub static $constant: Label = Label { name: $name, bound: $bound };
+        )+
+
+        /// All labels.
+        pub static LABELS: &[&Label] = &[$(&$constant),+];
+    };
+}
+
+labels! {
+    PORT = "port", "A port that rules name (16 at most, the first of the file or those of `[metrics] ports`), or `other`.";
+    TRANSPORT = "transport", "`tcp`, `udp`, `icmp` (ICMPv6 too) or `other`.";
+    REASON = "reason", "Why: the words of `foobar explain`, listed in docs/policy.md. Only combinations that can occur are exported.";
+    RULE = "rule", "Name of a rule of the configuration; those behind the 64th count as `other`.";
+    LIST = "list", "Name of a list of the configuration; those behind the 64th count as `other`.";
+    IP_VERSION = "ip_version", "`4` or `6`.";
+    KIND = "kind", "`connections`.";
+    WINDOW = "window", "`1s`, `10s` or `60s`.";
+    MAP = "map", "Name of a kernel map that is written while foobar runs.";
+    BUFFER = "buffer", "Name of a ring buffer.";
+    PROGRAM = "program", "Name of a kernel program: `ingress`, `egress`, and those that observe connections.";
+    INTERFACE = "interface", "A filtered network interface; empty for programs that belong to none.";
+    ATTACH_MODE = "attach_mode", "`native`, `generic`, `tcx`, `clsact` or `tracepoint`.";
+    VERSION = "version", "Version of foobar.";
+    REVISION = "revision", "Revision of the source that it was built from.";
+}
+
+macro_rules! rows {
+    ($($section:ident {
+        $($constant:ident = $name:literal, $kind:ident, [$($label:ident),*], $help:literal;)+
+    })+) => {
+        $($(
+            #[doc = $help]
+            pub static $constant: Row = Row {
+                name: concat!("foobar_", $name),
+                kind: Kind::$kind,
+                help: $help,
+                labels: &[$(&$label),*],
+                section: Section::$section,
+            };
+        )+)+
+
+        /// All metrics.
+        pub static ROWS: &[&Row] = &[$($(&$constant),+),+];
+    };
+}
+
+rows! {
+    Filter {
+        PASSED_PACKETS = "passed_packets_total", Counter, [PORT, TRANSPORT],
+            "Incoming packets that passed.";
+        PASSED_BYTES = "passed_bytes_total", Counter, [PORT, TRANSPORT],
+            "Bytes of incoming packets that passed, from the Ethernet header on.";
+        DROPPED_PACKETS = "dropped_packets_total", Counter, [PORT, TRANSPORT, REASON],
+            "Incoming packets that were dropped.";
+        DROPPED_BYTES = "dropped_bytes_total", Counter, [PORT, TRANSPORT, REASON],
+            "Bytes of incoming packets that were dropped, from the Ethernet header on.";
+        AUDITED_PACKETS = "audited_packets_total", Counter, [PORT, TRANSPORT, REASON],
+            "Incoming packets that passed because the mode was audit and would have been dropped otherwise.";
+        AUDITED_BYTES = "audited_bytes_total", Counter, [PORT, TRANSPORT, REASON],
+            "Bytes of incoming packets that passed because the mode was audit and would have been dropped otherwise.";
+        RULE_PACKETS = "rule_packets_total", Counter, [RULE],
+            "Incoming packets that matched a rule, those over its limit included.";
+        EGRESS_PASSED_PACKETS = "egress_passed_packets_total", Counter, [TRANSPORT],
+            "Outgoing packets that passed.";
+        EGRESS_PASSED_BYTES = "egress_passed_bytes_total", Counter, [TRANSPORT],
+            "Bytes of outgoing packets that passed, from the Ethernet header on; before segmentation by the network card.";
+        EGRESS_DROPPED_PACKETS = "egress_dropped_packets_total", Counter, [TRANSPORT, REASON],
+            "Outgoing packets that were dropped.";
+        EGRESS_AUDITED_PACKETS = "egress_audited_packets_total", Counter, [TRANSPORT, REASON],
+            "Outgoing packets that passed because the mode was audit and would have been dropped otherwise.";
+        EGRESS_RULE_PACKETS = "egress_rule_packets_total", Counter, [RULE],
+            "Outgoing packets that matched an egress rule.";
+    }
+    Connections {
+        CONNECTION_ATTEMPTS = "connection_attempts_total", Counter, [PORT],
+            "TCP segments that open a connection and passed, retransmitted ones included.";
+        CONNECTIONS_ACCEPTED = "connections_accepted_total", Counter, [PORT, TRANSPORT],
+            "Connections of which the handshake was completed.";
+        CONNECTIONS_OPEN = "connections_open", Gauge, [PORT],
+            "Connections to this server that are established now.";
+        CONNECTION_DURATION = "connection_duration_seconds", Histogram, [PORT],
+            "Time from the handshake to the end of a connection.";
+        RESETS_RECEIVED = "connection_resets_received_total", Counter, [PORT],
+            "Resets received on a connection.";
+        RESETS_SENT = "connection_resets_sent_total", Counter, [PORT],
+            "Resets sent on a connection.";
+        HANDSHAKE_RTT = "tcp_handshake_rtt_seconds", Histogram, [PORT],
+            "Round-trip time of the handshake: from SYN+ACK to ACK.";
+        RETRANSMITTED_SEGMENTS = "tcp_retransmitted_segments_total", Counter, [PORT],
+            "TCP segments that this server sent again.";
+        LISTEN_QUEUE_LENGTH = "listen_queue_length", Gauge, [PORT],
+            "Connections that wait for the application to accept them, in the fullest queue of the port.";
+        LISTEN_QUEUE_LIMIT = "listen_queue_limit", Gauge, [PORT],
+            "How many connections may wait in the fullest accept queue of the port; 0 if nobody listens.";
+        QPS = "qps", Gauge, [PORT, KIND, WINDOW],
+            "Connections or requests per second over the window.";
+    }
+    Tables {
+        LIST_ENTRIES = "list_entries", Gauge, [LIST, IP_VERSION],
+            "Prefixes in an allowlist or blocklist.";
+        LIST_CAPACITY = "list_capacity", Gauge, [LIST, IP_VERSION],
+            "Prefixes that an allowlist or blocklist can hold.";
+        FLOW_TABLE_ENTRIES = "flow_table_entries", Gauge, [],
+            "Flows opened by this server that are remembered, IPv4 and IPv6 together.";
+        FLOW_TABLE_MAX_ENTRIES = "flow_table_max_entries", Gauge, [],
+            "Flows that can be remembered, IPv4 and IPv6 together; then the longest silent one is forgotten.";
+    }
+    Program {
+        BPF_MAP_UPDATE_FAILURES = "bpf_map_update_failures_total", Counter, [MAP],
+            "Updates of a kernel map that failed.";
+        EVENTS_LOST = "events_lost_total", Counter, [BUFFER],
+            "Sampled events that were lost because nobody read them in time.";
+        BPF_PROGRAM_INFO = "bpf_program_info", Gauge, [PROGRAM, INTERFACE, ATTACH_MODE],
+            "How a kernel program is attached; always 1.";
+        BPF_PROGRAM_ATTACHED = "bpf_program_attached", Gauge, [PROGRAM, INTERFACE],
+            "1 if the kernel says that the program is attached, 0 if it ought to be and is not.";
+        POLICY_GENERATION = "policy_generation", Gauge, [],
+            "Number of the policy in force; counts up with each change.";
+        POLICY_LAST_APPLY = "policy_last_apply_timestamp_seconds", Gauge, [],
+            "When the policy in force was applied, in seconds since 1970; 0 if none was.";
+        POLICY_ENFORCING = "policy_enforcing", Gauge, [],
+            "1 if the mode is enforce, 0 if it is audit and nothing is dropped.";
+        CONFIG_RELOAD_SUCCESSFUL = "config_last_reload_successful", Gauge, [],
+            "1 if the configuration was last read without errors, 0 if not; the start counts as well.";
+        CONFIG_RELOAD_SUCCESS_TIMESTAMP = "config_last_reload_success_timestamp_seconds", Gauge, [],
+            "When the configuration was last read without errors, in seconds since 1970; 0 if it never was.";
+        BUILD_INFO = "build_info", Gauge, [VERSION, REVISION],
+            "Which foobar this is; always 1.";
+    }
+}

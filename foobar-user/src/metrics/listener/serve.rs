@@ -1,0 +1,136 @@
+//! The loop that accepts connections, and what becomes of each.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::clients::{Activity, Clients};
+use super::page::Pages;
+use super::routes::router;
+use super::{Listener, ListenerLimits, Source};
+
+/// Most bytes of a request's head.
+const HEAD_BYTES: usize = 16 * 1024;
+/// How long to leave connections to the kernel while this process has no room for one more.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+impl Listener {
+    /// Answers until `shutdown`; answers under way are finished then, within [`ListenerLimits::drain`].
+    pub async fn serve(
+        self,
+        source: Arc<dyn Source>,
+        limits: ListenerLimits,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let Listener { socket, .. } = self;
+        let routes = router(Arc::new(Pages::new(source)));
+        let (open, closing) = watch::channel(());
+        let mut clients = Clients::default();
+        let mut tasks = JoinSet::new();
+        let mut most = limits.connections.max(1);
+        let mut is_exhausted = false;
+        tokio::pin!(shutdown);
+        loop {
+            let is_full = tasks.len() >= most;
+            let pause = match (is_full, is_exhausted) {
+                (true, _) => clients.make_room(),
+                (false, true) => EXHAUSTED,
+                (false, false) => Duration::ZERO,
+            };
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(ended) = tasks.join_next_with_id() => {
+                    let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                    clients.remove(id);
+                    if tasks.is_empty() {
+                        most = limits.connections.max(1);
+                    }
+                }
+                () = sleep(pause), if !pause.is_zero() => is_exhausted = false,
+                accepted = socket.accept(), if pause.is_zero() => match accepted {
+                    Ok((stream, _)) => {
+                        let activity = Activity::new();
+                        let client = converse(stream, routes.clone(), activity.clone(), limits, closing.clone());
+                        clients.insert(tasks.spawn(client), activity);
+                    }
+                    Err(error) if is_of_client(&error) => {}
+                    Err(error) => {
+                        // Out of file descriptors, most likely. The rest of the daemon needs some as well, so fewer
+                        // connections must do until all of these are gone.
+                        most = (tasks.len() * 3 / 4).max(1);
+                        is_exhausted = true;
+                        tracing::warn!("cannot accept a scrape: {error}; {most} connections at a time must do");
+                    }
+                },
+            }
+        }
+        drop(socket);
+        drop(open);
+        let drained = async { while tasks.join_next().await.is_some() {} };
+        // Each connection ends itself in that time; the second one is for those that hang.
+        let _ = timeout(limits.drain * 2, drained).await;
+        tasks.shutdown().await;
+    }
+}
+
+/// Whether accept(2) reports what went wrong with a connection that is gone already, as Linux does.
+fn is_of_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | NetworkUnreachable
+    )
+}
+
+/// Answers the requests of one connection.
+async fn converse(
+    stream: TcpStream,
+    routes: Router,
+    activity: Activity,
+    limits: ListenerLimits,
+    mut closing: watch::Receiver<()>,
+) {
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answering = activity.answering();
+        let answer = routes.call(request);
+        async move {
+            let answer = answer.await;
+            drop(answering);
+            answer
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        // An error is the client's: it is gone, late, or speaks no HTTP.
+        _ = connection.as_mut() => return,
+        () = sleep(limits.lifetime) => {}
+        _ = closing.changed() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(limits.drain, connection).await;
+}

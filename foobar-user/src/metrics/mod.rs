@@ -1,0 +1,30 @@
+//! What Prometheus scrapes: plain data in, a page of text out.
+//!
+//! - [`snapshot`]: what the daemon gathers for a scrape.
+//! - [`catalogue`]: every metric, its labels and their bounds, defined once; `docs/metrics.md` follows it.
+//! - [`filter`], [`connections`], [`tables`], [`program`]: the sections of the page, each from a snapshot.
+//! - [`possible`], [`bounds`]: which series exist, so that all of them are there from the start and never too many.
+//! - [`family`], [`collector`]: from values to the text format, by the prometheus crate.
+//! - [`sampler`]: rates over the last seconds.
+//! - [`listener`]: the HTTP side.
+
+pub mod bounds;
+pub mod catalogue;
+mod collector;
+mod connections;
+mod family;
+mod filter;
+pub mod listener;
+mod possible;
+mod program;
+mod sampler;
+mod snapshot;
+mod tables;
+
+#[cfg(test)]
+mod tests;
+
+pub use collector::{CONTENT_TYPE, render};
+pub use listener::{DEFAULT_LISTEN, ListenError, Listener, ListenerLimits, Source};
+pub use sampler::{RateKind, Rates, Sampler, Series, Window};
+pub use snapshot::*;

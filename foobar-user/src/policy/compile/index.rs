@@ -1,0 +1,133 @@
+//! The index of a range table: which ranges lie in each of up to 65,536 equal buckets.
+//!
+//! A small table wants a small index that stays in the cache, so the buckets span only the part of the address space that
+//! has ranges, and there are about one to two of them for each range.
+
+use foobar_common::tables::IndexEntry;
+
+use crate::policy::net::Word;
+
+/// Most buckets: 512 KiB of index.
+pub(super) const MAX_BUCKETS: u64 = 1 << 16;
+
+/// How the kernel finds the bucket of an address ([`foobar_common::tables::Index4`] and `Index6`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shape<W> {
+    pub(super) base: W,
+    pub(super) shift: u32,
+    pub(super) last: u32,
+    pub(super) below: u32,
+}
+
+/// Builds the index of a range table, whose first start is 0, into `index`. `class` gives the class of a range.
+pub(super) fn build<W: Word + Into<u64> + TryFrom<u64>>(
+    starts: &[W],
+    class: impl Fn(usize) -> u32,
+    index: &mut Vec<IndexEntry>,
+) -> Shape<W> {
+    index.clear();
+    let (Some(base), Some(highest)) = (starts.get(1), starts.last()) else {
+        index.push(IndexEntry { value: class(0), inside: 0 });
+        return Shape { below: class(0), ..Shape::default() };
+    };
+    let span = (*highest).into() - (*base).into();
+    let wanted = (2 * starts.len() as u64).next_power_of_two().min(MAX_BUCKETS);
+    // The lowest shift that needs no more buckets than wanted; `wanted` is 4 or more, so the shift is below the word's width.
+    let shift = (u64::BITS - span.leading_zeros()).saturating_sub(wanted.trailing_zeros());
+    let last = span >> shift;
+    let mut range = 1;
+    for bucket in 0..=last {
+        let first_address = (*base).into() + (bucket << shift);
+        let last_address = first_address.saturating_add((1 << shift) - 1);
+        // `range` is the last one that starts at or before the bucket, unless the next one starts exactly with it.
+        if starts.get(range + 1).is_some_and(|start| (*start).into() <= first_address) {
+            range += 1;
+        }
+        let rest = &starts[range + 1..];
+        let inside = rest.iter().take_while(|start| (**start).into() <= last_address).count();
+        index.push(match inside {
+            0 => IndexEntry { value: class(range), inside: 0 },
+            _ => IndexEntry { value: range as u32, inside: inside as u32 },
+        });
+        range += inside;
+    }
+    Shape { base: *base, shift, last: last as u32, below: class(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Builds the index of so many ranges and finds the range of every start and of the addresses beside it.
+    fn check(starts: &[u64]) -> (Shape<u64>, usize) {
+        let class = |range: usize| range as u32 + 7;
+        let mut index = Vec::new();
+        let shape = build(starts, class, &mut index);
+        assert_eq!(index.len(), shape.last as usize + 1);
+        let beside = |start: &u64| [start.wrapping_sub(1), *start, start.wrapping_add(1)];
+        for address in starts.iter().flat_map(beside) {
+            let expected = starts.partition_point(|start| *start <= address) - 1;
+            if address < shape.base {
+                assert_eq!(shape.below, class(expected));
+                continue;
+            }
+            let entry =
+                index[((address - shape.base) >> shape.shift).min(u64::from(shape.last)) as usize];
+            if entry.inside == 0 {
+                assert_eq!(entry.value, class(expected), "{address} {entry:?}");
+            } else {
+                let (first, inside) = (entry.value as usize, entry.inside as usize);
+                assert!(
+                    (first..=first + inside).contains(&expected),
+                    "{address} {entry:?} {expected}"
+                );
+            }
+        }
+        (shape, index.len())
+    }
+
+    fn random(count: u64, bits: u32) -> Vec<u64> {
+        let mut state = 1u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state >> (64 - bits)
+        };
+        let starts: BTreeSet<u64> = std::iter::once(0).chain((1..count).map(|_| next())).collect();
+        starts.into_iter().collect()
+    }
+
+    #[test]
+    fn one_to_two_buckets_a_range_up_to_the_bound() {
+        for bits in [20, 32, 64] {
+            for count in [2, 3, 10, 1000, 200_000] {
+                let starts = random(count, bits);
+                let (_, buckets) = check(&starts);
+                assert!(
+                    buckets <= 1 << 16 && buckets <= 4 * starts.len(),
+                    "{buckets} for {}",
+                    starts.len()
+                );
+                assert!(
+                    buckets >= starts.len().min(1 << 15) / 2 || bits == 20,
+                    "{buckets} for {}",
+                    starts.len()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_address_space() {
+        assert_eq!(check(&[0]).1, 1);
+        assert_eq!(check(&[0, u64::MAX]).0, Shape { base: u64::MAX, shift: 0, last: 0, below: 7 });
+        let (shape, buckets) = check(&[0, 1, u64::MAX]);
+        assert!(shape.shift < 64 && buckets <= 8);
+        check(&[0, u64::MAX - 1, u64::MAX]);
+        // All in one bucket but one.
+        check(&[0, 1, 2, 3, 4, 5, 6, 7, u64::MAX]);
+    }
+}

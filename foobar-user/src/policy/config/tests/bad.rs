@@ -1,0 +1,435 @@
+//! One row for each mistake: where it is reported, what is said, and what to do about it.
+
+use std::path::Path;
+
+use super::*;
+use crate::policy::diagnostic::Severity;
+
+struct Row {
+    text: &'static str,
+    line: u32,
+    column: u32,
+    message: &'static str,
+    help: &'static str,
+}
+
+const fn row(
+    text: &'static str,
+    line: u32,
+    column: u32,
+    message: &'static str,
+    help: &'static str,
+) -> Row {
+    Row { text, line, column, message, help }
+}
+
+/// The start of a rule that has all it needs but ports.
+macro_rules! rule {
+    ($rest:literal) => {
+        concat!("[[rules]]\nname = \"r\"\nfrom = \"any\"\n", $rest)
+    };
+}
+
+const ROWS: &[Row] = &[
+    // Syntax.
+    row("mode = audit", 1, 8, "this is not TOML", "strings need quotes"),
+    row("mode = \"audit\"\n[metrics\n", 2, 9, "this is not TOML", "toml.io"),
+    row("mode = \"audit\"\nmode = \"audit\"", 2, 1, "duplicate key", "toml.io"),
+    // Keys and words.
+    row("mod = \"audit\"", 1, 1, "unknown key `mod` in the configuration", "did you mean `mode`?"),
+    row("zzz = 1", 1, 1, "unknown key `zzz`", "known keys are `interfaces`, `mode`"),
+    row(
+        "[metrics]\nlisten = \"off\"\nport = [80]",
+        3,
+        1,
+        "unknown key `port` in [metrics]",
+        "did you mean `ports`?",
+    ),
+    row(
+        "[allowlists.a]\nentry = []",
+        2,
+        1,
+        "unknown key `entry` in [allowlists.a]",
+        "did you mean `entries`?",
+    ),
+    row(
+        rule!("ports = [1]\nlimits = 1"),
+        5,
+        1,
+        "unknown key `limits` in [[rules]]",
+        "did you mean `limit`?",
+    ),
+    row("mode = \"auditt\"", 1, 8, "`mode` cannot be \"auditt\"", "did you mean \"audit\"?"),
+    row("mode = \"off\"", 1, 8, "`mode` cannot be \"off\"", "\"enforce\" or \"audit\""),
+    row("mode = 1", 1, 8, "`mode` must be a string, not an integer", "\"enforce\""),
+    row("metrics = 5", 1, 11, "[metrics] must be a table, not an integer", "[metrics]"),
+    row("[rules]\nname = \"x\"", 1, 1, "[rules] must be an array of tables", "[[rules]]"),
+    row("rules = 5", 1, 9, "`rules` must be an array of tables, not an integer", "[[rules]]"),
+    row("rules = [5]", 1, 10, "[[rules]] must be a table, not an integer", "[[rules]]"),
+    row(
+        "[choices]\nfragments = \"pass\"",
+        2,
+        13,
+        "`fragments` cannot be \"pass\"",
+        "\"track\" or \"drop\"",
+    ),
+    row("[choices]\necho = \"allow\"", 2, 8, "`echo` is neither", "echo = \"drop\""),
+    row(
+        "[choices]\necho = { rate = \"1/s\", bursts = 2 }",
+        2,
+        24,
+        "unknown key `bursts` in `echo` of [choices]",
+        "`burst`",
+    ),
+    // Interfaces and listener.
+    row("interfaces = []", 1, 14, "names no interface", "\"default\""),
+    row(
+        "interfaces = [\"eth0\", \"default\"]",
+        1,
+        23,
+        "\"default\" stands by itself",
+        "names only",
+    ),
+    row(
+        "interfaces = [\"a-name-that-is-long\"]",
+        1,
+        15,
+        "cannot be the name of an interface",
+        "ip link",
+    ),
+    row("interfaces = 5", 1, 14, "`interfaces` must be an array, not an integer", "\"default\""),
+    row(
+        "[metrics]\nlisten = \"9898\"",
+        2,
+        10,
+        "\"9898\" is no address to listen on",
+        "127.0.0.1:9898",
+    ),
+    row("[metrics]\nlisten = \"localhost:9898\"", 2, 10, "is no address to listen on", "\"off\""),
+    row("[metrics]\nports = [0]", 2, 10, "port 0 cannot be served", "1 to 65535"),
+    row("[metrics]\nports = [\"1-2\"]", 2, 10, "one port, not the range 1-2", "by itself"),
+    row(
+        "[metrics]\nports = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]",
+        2,
+        9,
+        "17 ports are named here, at most 16",
+        "\"other\"",
+    ),
+    // Lists.
+    row(
+        "[allowlists.a]\nentries = [\"10.0.0.0/33\"]",
+        2,
+        12,
+        "prefix length of \"10.0.0.0/33\" is too large",
+        "at most 32",
+    ),
+    row(
+        "[allowlists.a]\nentries = [\"1.2.3.4\",\n  \"host.example\"]",
+        3,
+        3,
+        "\"host.example\" is not an IP address",
+        "names are not looked up",
+    ),
+    row("[allowlists.a]\nentries = [\"::ffff:10.0.0.1\"]", 2, 12, "IPv4-mapped", "\"10.0.0.1/32\""),
+    row(
+        "[allowlists.a]\nentries = [7]",
+        2,
+        12,
+        "an entry must be a string, not an integer",
+        "entries = [",
+    ),
+    row(
+        "[allowlists.a]\nentries = \"10.0.0.1\"",
+        2,
+        11,
+        "`entries` must be an array, not a string",
+        "entries = [",
+    ),
+    row(
+        "[allowlists.\"a b\"]\nentries = []",
+        1,
+        13,
+        "\"a b\" cannot be the name of a list",
+        "letters, digits",
+    ),
+    row(
+        "[allowlists.any]\nentries = []",
+        1,
+        13,
+        "\"any\" cannot be the name of a list",
+        "meaning of its own",
+    ),
+    row("[allowlists.\"\"]\nentries = []", 1, 13, "\"\" cannot be the name", "1 to 64"),
+    row("[allowlists]\na = 5", 2, 5, "[allowlists.a] must be a table", "[allowlists.a]"),
+    row(
+        "[allowlists.a]\nentries = []\n[blocklists.a]\nentries = []",
+        3,
+        13,
+        "\"a\" is the name of an allowlist and of a blocklist",
+        "another name",
+    ),
+    row(
+        "[allowlists.a]\nfile = \"no/such/file.txt\"",
+        2,
+        8,
+        "cannot read the list file no/such/file.txt",
+        "relative to the folder",
+    ),
+    row("[allowlists.a]\nfile = \"/\"", 2, 8, "it is not a regular file", "correct the path"),
+    row("[allowlists.a]\nfile = 1", 2, 8, "`file` must be a string", "abuse.txt"),
+    // Ports.
+    row(rule!("ports = [0]"), 4, 10, "port 0 cannot be served", "1 to 65535"),
+    row(rule!("ports = [80, \"0-10\"]"), 4, 14, "port 0 cannot be served", "1 to 65535"),
+    row(rule!("ports = [65536]"), 4, 10, "65536 is no port", "1 to 65535"),
+    row(rule!("ports = [-1]"), 4, 10, "-1 is no port", "1 to 65535"),
+    row(
+        rule!("ports = [\"8099-8000\"]"),
+        4,
+        10,
+        "the range \"8099-8000\" is upside down",
+        "\"8000-8099\"",
+    ),
+    row(rule!("ports = [\"http\"]"), 4, 10, "\"http\" is no port", "443"),
+    row(rule!("ports = [8.5]"), 4, 10, "must be a number or a range, not a float", "443"),
+    row(rule!("ports = 80"), 4, 9, "`ports` must be an array, not an integer", "ports = [80"),
+    row(rule!("ports = []"), 4, 9, "`ports` names no port", "ports = [80"),
+    row(rule!(""), 1, 1, "[[rules]] has no `ports`", "ports = [443]"),
+    // Rules.
+    row(
+        "[[rules]]\nports = [80]\nfrom = \"any\"",
+        1,
+        1,
+        "[[rules]] has no `name`",
+        "name = \"web\"",
+    ),
+    row("[[rules]]\nports = [80]\nname = \"w\"", 1, 1, "[[rules]] has no `from`", "from = \"any\""),
+    row(
+        "[[rules]]\nname = \"a/b\"\nports = [80]\nfrom = \"any\"",
+        2,
+        8,
+        "\"a/b\" cannot be the name of a rule",
+        "letters, digits",
+    ),
+    row(
+        "[[rules]]\nname = \"w\"\nports = [80]\nfrom = \"any\"\n[[rules]]\nname = \"w\"\nports = [81]\nfrom = \"any\"",
+        6,
+        8,
+        "two rules of the name \"w\"",
+        "on line 2",
+    ),
+    row(
+        "[[rules]]\nname = \"w\"\nports = [80]\nfrom = \"any\"\n[[egress.rules]]\nname = \"w\"\naction = \"deny\"",
+        6,
+        8,
+        "two rules of the name \"w\"",
+        "on line 2",
+    ),
+    row(
+        "[allowlists.admins]\n[[rules]]\nname = \"s\"\nports = [22]\nfrom = [\"admin\"]",
+        5,
+        9,
+        "there is no list \"admin\"",
+        "did you mean \"admins\"?",
+    ),
+    row(
+        "[[rules]]\nname = \"s\"\nports = [22]\nfrom = [\"ops\"]",
+        4,
+        9,
+        "there is no list \"ops\"",
+        "add [allowlists.ops]",
+    ),
+    row(
+        "[blocklists.bad]\n[[rules]]\nname = \"s\"\nports = [22]\nfrom = [\"bad\"]",
+        5,
+        9,
+        "\"bad\" is a blocklist",
+        "blocklists are applied before all rules",
+    ),
+    row(
+        "[[rules]]\nname = \"s\"\nports = [22]\nfrom = []",
+        4,
+        8,
+        "`from` names nobody",
+        "from = \"any\"",
+    ),
+    row(
+        "[[rules]]\nname = \"s\"\nports = [22]\nfrom = \"admins\"",
+        4,
+        8,
+        "`from` cannot be \"admins\"",
+        "from = [\"admins\"]",
+    ),
+    row(
+        "[[rules]]\nname = \"s\"\nports = [22]\nfrom = [\"any\"]",
+        4,
+        9,
+        "\"any\" is no list",
+        "without brackets",
+    ),
+    row(
+        rule!("ports = [1]\nprotocols = [\"tpc\"]"),
+        5,
+        14,
+        "unknown protocol \"tpc\"",
+        "did you mean \"tcp\"?",
+    ),
+    row(
+        rule!("ports = [1]\nprotocols = [300]"),
+        5,
+        14,
+        "unknown protocol \"300\"",
+        "a name (tcp, udp",
+    ),
+    row(
+        rule!("ports = [1]\nprotocols = []"),
+        5,
+        13,
+        "`protocols` names no protocol",
+        "a name (tcp, udp",
+    ),
+    row(rule!("ports = [1]\nprotocols = [\"gre\"]"), 4, 9, "gre has no ports", "leave `ports` out"),
+    row(
+        rule!("ports = [1]\nprotocols = [\"tcp\", \"gre\"]"),
+        5,
+        13,
+        "stand in one rule",
+        "a rule each",
+    ),
+    row(
+        rule!("protocols = [44]"),
+        4,
+        14,
+        "44 is a header in front of what a packet carries",
+        "extension_headers",
+    ),
+    row(
+        rule!("protocols = [\"ah\"]"),
+        4,
+        14,
+        "ah is a header in front of what",
+        "what comes behind it",
+    ),
+    // Limits, times, numbers.
+    row(
+        rule!("ports = [1]\nlimit = \"20/s\""),
+        5,
+        9,
+        "`limit` must be a table, not a string",
+        "per_source",
+    ),
+    row(
+        rule!("ports = [1]\nlimit = { burst = 4 }"),
+        5,
+        9,
+        "`limit` of [[rules]] has no `per_source`",
+        "per_source = \"20/s\"",
+    ),
+    row(
+        rule!("ports = [1]\nlimit = { per_source = \"20\" }"),
+        5,
+        24,
+        "\"20\" is no rate",
+        "\"20/s\"",
+    ),
+    row(
+        rule!("ports = [1]\nlimit = { per_source = \"20/h\" }"),
+        5,
+        24,
+        "\"20/h\" is no rate",
+        "\"30/m\"",
+    ),
+    row(
+        rule!("ports = [1]\nlimit = { per_source = \"0/s\" }"),
+        5,
+        24,
+        "lets nothing through",
+        "at least 1",
+    ),
+    row(
+        rule!("ports = [1]\nlimit = { per_source = \"99999999/s\" }"),
+        5,
+        24,
+        "is too high",
+        "at most 10000000",
+    ),
+    row(
+        rule!("ports = [1]\nlimit = { per_source = \"1/s\", burst = 0 }"),
+        5,
+        39,
+        "0 is out of bounds",
+        "from 1 to",
+    ),
+    row(
+        "[limits]\nburst = 5",
+        2,
+        9,
+        "`burst` says nothing without `packets_per_source`",
+        "packets_per_source =",
+    ),
+    row("[flows]\nmax_entries = 1", 2, 15, "1 is out of bounds", "from 1024 to"),
+    row("[flows]\nmax_entries = \"many\"", 2, 15, "a number, not a string", "from 1024 to"),
+    row("[flows]\ntcp_idle = \"5\"", 2, 12, "\"5\" is no time", "\"5m\""),
+    row("[flows]\nudp_idle = \"0s\"", 2, 12, "no time at all", "\"1s\""),
+    row("[log]\ndrops = \"many\"", 2, 9, "\"many\" is no rate", "\"20/s\""),
+    // Egress and observing.
+    row(
+        "[egress]\ndefault = \"drop\"",
+        2,
+        11,
+        "`default` cannot be \"drop\"",
+        "\"allow\" or \"deny\"",
+    ),
+    row(
+        "[[egress.rules]]\nname = \"o\"",
+        1,
+        1,
+        "[[egress.rules]] has no `action`",
+        "action = \"deny\"",
+    ),
+    row(
+        "[[egress.rules]]\nname = \"o\"\naction = \"deny\"\nto = [\"x\"]",
+        4,
+        7,
+        "there is no list \"x\"",
+        "add [allowlists.x]",
+    ),
+    row(
+        "[[egress.rules]]\nname = \"o\"\naction = \"deny\"\nports = [1]\nprotocols = [\"esp\"]",
+        4,
+        9,
+        "esp has no ports",
+        "leave `ports` out",
+    ),
+    row("[[observe]]\nprotocol = \"http\"", 1, 1, "[[observe]] has no `port`", "port = 8080"),
+    row("[[observe]]\nport = 80", 1, 1, "[[observe]] has no `protocol`", "protocol = \"http\""),
+    row(
+        "[[observe]]\nport = 80\nprotocol = \"htp\"",
+        3,
+        12,
+        "`protocol` cannot be \"htp\"",
+        "did you mean \"http\"?",
+    ),
+    row(
+        "[[observe]]\nport = 80\nprotocol = \"http\"\n[[observe]]\nport = 80\nprotocol = \"tcp\"",
+        5,
+        8,
+        "port 80 is observed twice",
+        "one [[observe]]",
+    ),
+];
+
+#[test]
+fn each_mistake_has_its_place_its_reason_and_its_remedy() {
+    for row in ROWS {
+        let error = parse(row.text).expect_err(row.text);
+        let errors: Vec<_> =
+            error.diagnostics.iter().filter(|found| found.severity == Severity::Error).collect();
+        assert_eq!(errors.len(), 1, "{}\n{error}", row.text);
+        let found = errors[0];
+        assert_eq!((found.line, found.column), (row.line, row.column), "{}\n{found}", row.text);
+        assert!(found.message.contains(row.message), "{}\n{found}", row.text);
+        let help = found.help.as_deref().unwrap_or_default();
+        assert!(help.contains(row.help), "{}\n{found}", row.text);
+        assert_eq!(found.file, Path::new("foobar.toml"));
+    }
+}

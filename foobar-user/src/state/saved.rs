@@ -1,0 +1,73 @@
+//! What is kept: everything an operator changed at runtime, and the numbers that must not start again.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{
+    model::Mode,
+    lists::{ListKind, NamedOverlay},
+};
+
+/// What a restarted daemon needs to continue where the last one was.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// Generation of the policy that was last put in force.
+    pub generation: u64,
+    /// Epoch of the flows that count ([`foobar_common::flow::Flow::epoch`]).
+    pub flow_epoch: u32,
+    /// The mode of that policy: what audit let through is forgotten on the way to enforce.
+    pub mode: Mode,
+    /// Who changed what last.
+    pub change: String,
+    /// When that was, seconds since 1970.
+    pub changed_at: u64,
+    /// The runtime changes of the lists.
+    pub overlays: Vec<NamedOverlay>,
+}
+
+/// [`State`] as it stands in the document: long replaced lists are files of their own, so that the next small change does not
+/// write them again.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Stored {
+    /// The state; the lists named in `files` are missing from it.
+    pub state: State,
+    /// Lists that were replaced as a whole, in files.
+    pub files: Vec<ListFile>,
+}
+
+/// A replaced list in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ListFile {
+    pub kind: ListKind,
+    pub name: String,
+    /// Its name in the folder of lists.
+    pub file: String,
+    /// Of its content.
+    pub checksum: String,
+    /// How many entries it has.
+    pub entries: usize,
+}
+
+impl Stored {
+    /// Entries above which a replaced list becomes a file.
+    const INLINE: usize = 1_000;
+
+    /// Takes the long lists out, to be written as files.
+    pub fn split(mut state: State) -> (State, Vec<LongList>) {
+        let mut long = Vec::new();
+        for overlay in &mut state.overlays {
+            if let Some(set) = overlay.overlay.replaced.take_if(|set| set.len() > Self::INLINE) {
+                long.push(LongList { kind: overlay.kind, name: overlay.name.clone(), set });
+            }
+        }
+        (state, long)
+    }
+}
+
+/// A replaced list that is too long for the document.
+pub(super) struct LongList {
+    pub kind: ListKind,
+    pub name: String,
+    pub set: Arc<crate::policy::PrefixSet>,
+}

@@ -1,0 +1,293 @@
+//! The state folder with everything that can go wrong, step by step.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tempfile::TempDir;
+
+use super::{Problem, State, Store, disk::Disk, document};
+use crate::policy::{
+    ListKind, Prefix, PrefixSet,
+    lists::{NamedOverlay, Overlay},
+    model::Mode,
+};
+
+/// Fails at the step with this number, counted over the life of the disk; a write that fails leaves half of it behind.
+struct FaultyDisk {
+    steps: Arc<AtomicUsize>,
+    fails_at: Arc<AtomicUsize>,
+}
+
+const NEVER: usize = usize::MAX;
+
+impl FaultyDisk {
+    fn step(&self) -> io::Result<()> {
+        if self.steps.fetch_add(1, Ordering::Relaxed) == self.fails_at.load(Ordering::Relaxed) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        Ok(())
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        self.step()?;
+        super::disk::LocalDisk.create(path)
+    }
+
+    fn write(&self, file: &mut File, content: &[u8]) -> io::Result<()> {
+        let step = self.step();
+        let end = if step.is_ok() { content.len() } else { content.len() / 2 };
+        super::disk::LocalDisk.write(file, &content[..end])?;
+        step
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.step()?;
+        super::disk::LocalDisk.sync(file)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        super::disk::LocalDisk.rename(from, to)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.step()?;
+        super::disk::LocalDisk.sync_folder(folder)
+    }
+}
+
+/// A state of this generation, with one short list and one that is long enough for a file of its own.
+fn state(generation: u64) -> State {
+    let short = Overlay { added: ["192.0.2.1".parse::<Prefix>().unwrap()].into_iter().collect(), ..Overlay::default() };
+    let first = 0x0a00_0000 + (generation as u32) * 0x1_0000;
+    let long: PrefixSet =
+        (0..2_000u32).map(|i| Prefix::host(std::net::Ipv4Addr::from_bits(first + 2 * i).into())).collect();
+    State {
+        generation,
+        flow_epoch: 7,
+        mode: Mode::Enforce,
+        change: format!("change {generation}"),
+        changed_at: 1_700_000_000,
+        overlays: vec![
+            NamedOverlay { kind: ListKind::Allow, name: "admins".into(), overlay: short },
+            NamedOverlay {
+                kind: ListKind::Block,
+                name: "../abuse".into(),
+                overlay: Overlay { replaced: Some(Arc::new(long)), ..Overlay::default() },
+            },
+        ],
+    }
+}
+
+fn json(state: &State) -> String {
+    serde_json::to_string(state).unwrap()
+}
+
+fn open(folder: &TempDir) -> Store {
+    Store::open(folder.path()).unwrap()
+}
+
+/// A folder that holds the state of generation 1.
+fn with_state() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    open(&folder).save(state(1)).unwrap();
+    let path = folder.path().join("state.json");
+    (folder, path)
+}
+
+fn list_files(folder: &Path) -> usize {
+    fs::read_dir(folder.join("lists")).unwrap().count()
+}
+
+#[test]
+fn what_was_saved_is_loaded() {
+    let folder = TempDir::new().unwrap();
+    assert!(open(&folder).load().unwrap().is_none());
+    open(&folder).save(state(1)).unwrap();
+    let mut store = open(&folder);
+    let loaded = store.load().unwrap().unwrap();
+    assert_eq!(json(&loaded), json(&state(1)));
+
+    let list = fs::read_dir(folder.path().join("lists")).unwrap().next().unwrap().unwrap().path();
+    let before = fs::metadata(&list).unwrap().modified().unwrap();
+    store.save(State { generation: 2, ..loaded }).unwrap();
+    assert_eq!(fs::metadata(&list).unwrap().modified().unwrap(), before, "an unchanged long list is not written again");
+    store.save(state(3)).unwrap();
+    assert!(!list.exists(), "a list file that nothing names is removed");
+    assert_eq!(list_files(folder.path()), 1);
+}
+
+#[test]
+fn files_are_for_the_daemon_alone() {
+    let (folder, path) = with_state();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+    let list = fs::read_dir(folder.path().join("lists")).unwrap().next().unwrap().unwrap();
+    assert_eq!(mode(&list.path()), 0o600);
+    assert_eq!(mode(&folder.path().join("lists")), 0o700);
+
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = Store::open(folder.path()).err().unwrap();
+    assert!(refused.to_string().contains("can be written by others (mode 0777)"), "{refused}");
+}
+
+#[test]
+fn two_daemons_do_not_share_a_folder() {
+    let folder = TempDir::new().unwrap();
+    let first = open(&folder);
+    assert!(matches!(Store::open(folder.path()).err().unwrap(), Problem::Busy { .. }));
+    drop(first);
+    open(&folder);
+}
+
+#[test]
+fn every_step_interrupted_leaves_the_old_state() {
+    let steps = Arc::new(AtomicUsize::new(0));
+    let fails_at = Arc::new(AtomicUsize::new(NEVER));
+    let disk = || Box::new(FaultyDisk { steps: Arc::clone(&steps), fails_at: Arc::clone(&fails_at) });
+
+    let folder = TempDir::new().unwrap();
+    Store::open_on(folder.path(), disk()).unwrap().save(state(1)).unwrap();
+    let all = steps.swap(0, Ordering::Relaxed);
+    assert_eq!(all, 10, "two files of five steps each");
+
+    for step in 0..all {
+        let mut store = Store::open_on(folder.path(), disk()).unwrap();
+        store.load().unwrap();
+        steps.store(0, Ordering::Relaxed);
+        fails_at.store(step, Ordering::Relaxed);
+        let problem = store.save(state(2)).unwrap_err();
+        assert!(problem.to_string().contains("free some space"), "step {step}: {problem}");
+        fails_at.store(NEVER, Ordering::Relaxed);
+        drop(store);
+
+        let mut store = open(&folder);
+        assert_eq!(json(&store.load().unwrap().unwrap()), json(&state(1)), "step {step}");
+        // What an interruption leaves behind does not stand in the way of the next change.
+        store.save(state(2)).unwrap();
+        store.save(state(1)).unwrap();
+        assert_eq!(list_files(folder.path()), 1, "step {step}");
+    }
+}
+
+#[test]
+fn a_first_state_that_may_not_last_is_taken_back() {
+    let folder = TempDir::new().unwrap();
+    let fails_at = Arc::new(AtomicUsize::new(9));
+    let disk = FaultyDisk { steps: Arc::default(), fails_at };
+    let mut store = Store::open_on(folder.path(), Box::new(disk)).unwrap();
+    assert!(matches!(store.save(state(1)).unwrap_err(), Problem::SyncFolder { .. }));
+    assert!(!folder.path().join("state.json").exists());
+}
+
+#[test]
+fn a_killed_writer_leaves_the_old_state() {
+    let (folder, _) = with_state();
+    fs::write(folder.path().join(".state.json.new"), b"{\"version\":1,\"chec").unwrap();
+    let mut store = open(&folder);
+    assert_eq!(store.load().unwrap().unwrap().generation, 1);
+    store.save(state(2)).unwrap();
+    assert!(!folder.path().join(".state.json.new").exists());
+}
+
+#[test]
+fn truncated_anywhere_is_damaged() {
+    let (folder, path) = with_state();
+    let whole = fs::read(&path).unwrap();
+    // The last byte is the line break, which carries nothing.
+    for length in 0..whole.len() - 1 {
+        fs::write(&path, &whole[..length]).unwrap();
+        let problem = open(&folder).load().unwrap_err();
+        assert!(matches!(problem, Problem::Damaged { .. }), "{length} bytes: {problem}");
+    }
+}
+
+#[test]
+fn a_changed_byte_is_damaged() {
+    let (folder, path) = with_state();
+    let whole = fs::read(&path).unwrap();
+    let content = whole.windows(9).position(|window| window == b"\"content\"").unwrap();
+    for position in content..whole.len() - 1 {
+        let mut changed = whole.clone();
+        changed[position] ^= 1;
+        fs::write(&path, &changed).unwrap();
+        let problem = open(&folder).load().unwrap_err();
+        assert!(matches!(problem, Problem::Damaged { .. }), "byte {position}: {problem}");
+    }
+}
+
+#[test]
+fn another_version_is_named() {
+    let (folder, path) = with_state();
+    let newer = format!("{{\"version\":{},\"anything\":[1,2,3]}}", document::VERSION + 1);
+    fs::write(&path, newer).unwrap();
+    let mut store = open(&folder);
+    let problem = store.load().unwrap_err();
+    assert!(problem.to_string().contains("has state version 2, this foobar reads version 1"), "{problem}");
+    assert!(problem.is_about_content());
+    let aside = store.keep_aside(&problem).unwrap();
+    assert_eq!(aside.file_name().unwrap(), "state.json.other-version-1");
+    assert!(aside.exists() && !path.exists());
+    assert!(store.load().unwrap().is_none(), "a fresh start is possible");
+}
+
+#[test]
+fn what_was_kept_aside_is_never_overwritten() {
+    let (folder, path) = with_state();
+    let mut store = open(&folder);
+    for number in 1..=3 {
+        fs::write(&path, format!("garbage {number}")).unwrap();
+        let problem = store.load().unwrap_err();
+        let aside = store.keep_aside(&problem).unwrap();
+        assert_eq!(aside.file_name().unwrap().to_str().unwrap(), format!("state.json.damaged-{number}"));
+        assert_eq!(fs::read_to_string(aside).unwrap(), format!("garbage {number}"));
+    }
+}
+
+#[test]
+fn a_list_file_that_is_gone_or_changed_is_damaged() {
+    for damage in [|path: &Path| fs::remove_file(path).unwrap(), |path: &Path| fs::write(path, "10.0.0.1/32\n").unwrap()] {
+        let (folder, _) = with_state();
+        let list = fs::read_dir(folder.path().join("lists")).unwrap().next().unwrap().unwrap().path();
+        damage(&list);
+        let problem = open(&folder).load().unwrap_err();
+        assert!(matches!(&problem, Problem::Damaged { path, .. } if *path == list), "{problem}");
+    }
+}
+
+#[test]
+fn symbolic_links_are_refused() {
+    let (folder, path) = with_state();
+    let elsewhere = TempDir::new().unwrap();
+    let target = elsewhere.path().join("target");
+    fs::rename(&path, &target).unwrap();
+    symlink(&target, &path).unwrap();
+    let mut store = open(&folder);
+    assert!(matches!(store.load().unwrap_err(), Problem::Symlink { .. }));
+    let before = fs::read(&target).unwrap();
+    assert!(matches!(store.save(state(2)).unwrap_err(), Problem::Symlink { .. }));
+    assert_eq!(fs::read(&target).unwrap(), before);
+
+    let link = elsewhere.path().join("folder");
+    symlink(folder.path(), &link).unwrap();
+    assert!(matches!(Store::open(&link).err().unwrap(), Problem::Symlink { .. }));
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_is_no_fresh_start() {
+    let (folder, path) = with_state();
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let problem = open(&folder).load().unwrap_err();
+    assert!(matches!(problem, Problem::Read { .. }) && !problem.is_about_content(), "{problem}");
+}

@@ -1,0 +1,32 @@
+//! Namespaces, links, servers and clients for the tests, each of which removes itself.
+//!
+//! Everything that a test makes carries the test's own [`Tag`], so tests run side by side, and what a killed test left
+//! behind can be told from what a running one still needs.
+
+mod clients;
+mod command;
+mod daemon;
+mod lan;
+mod leaks;
+mod link;
+mod netns;
+mod nginx;
+mod process;
+mod prometheus;
+mod scrape;
+mod tag;
+mod wait;
+
+pub use clients::{Curl, Fetched, curl, python, tcp_connects};
+pub use command::{Output, foobar_binary, run, try_run};
+pub use daemon::Daemon;
+pub use lan::Lan;
+pub use leaks::Leaks;
+pub use link::{add_address, bridge, veth};
+pub use netns::Netns;
+pub use nginx::Nginx;
+pub use process::Process;
+pub use prometheus::Prometheus;
+pub use scrape::Scrape;
+pub use tag::Tag;
+pub use wait::{eventually, holds_for};

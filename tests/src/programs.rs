@@ -1,0 +1,142 @@
+//! The real kernel programs under a policy, attached to nothing, and what they say of a frame.
+
+use std::{net::IpAddr, path::Path};
+
+use foobar_common::reason::{Reason, Verdict};
+use foobar_user::{
+    kernel::{Direction as Hook, Sandbox, Timeouts, TraceRequest, hz},
+    policy::{Config, Labels, Lists, Loaded, Policy, Slots, compile},
+};
+
+use crate::frames::{
+    Direction, Step,
+    hosts::SERVER,
+};
+
+/// Flows that a sandbox remembers at most.
+const FLOWS: u32 = 4096;
+/// Counters of a sandbox.
+const COUNTERS: u32 = 2048;
+/// The time at which a test begins, in seconds: far from 0, which stands for "never" and for "now".
+const BEGINNING: u64 = 100_000;
+
+/// After this time, in seconds, every flow, fragment and token bucket is forgotten or full again.
+const FORGETTING: u64 = 6 * 24 * 3600;
+
+/// A policy, ready to be compiled for the kernel.
+#[derive(Debug)]
+pub struct CompiledPolicy {
+    policy: Policy,
+}
+
+/// What the programs say of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether the frame went on.
+    pub verdict: Verdict,
+    /// The reason that was counted.
+    pub reason: Reason,
+    /// The rule that was counted, if one was.
+    pub rule: Option<String>,
+}
+
+impl CompiledPolicy {
+    /// Compiles a configuration, for a server with the addresses of [`SERVER`].
+    ///
+    /// # Panics
+    /// If it is refused, with the diagnostics.
+    pub fn of(text: &str) -> Self {
+        let own = vec![IpAddr::V4(SERVER.v4), IpAddr::V6(SERVER.v6)];
+        let Loaded { config, .. } = Config::parse(text, Path::new("test.toml")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        CompiledPolicy { policy: Policy::new(&config, Lists::from_config(&config), own, 1, 1) }
+    }
+
+    /// Loads the programs afresh with this policy. They remember nothing yet.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn load(&self) -> Programs {
+        let (mut labels, mut slots) = (Labels::new(), Slots::default());
+        let compiled = compile(&self.policy, &mut labels, &mut slots, hz()).expect("the policy compiles");
+        let sandbox = Sandbox::load(&compiled, Timeouts::default(), FLOWS, COUNTERS)
+            .unwrap_or_else(|error| panic!("cannot load the programs: {error:#}"));
+        Programs { policy: self.policy.clone(), labels, slots, sandbox, beginning: BEGINNING }
+    }
+}
+
+/// Loaded programs.
+pub struct Programs {
+    policy: Policy,
+    labels: Labels,
+    slots: Slots,
+    sandbox: Sandbox,
+    /// The time that is second 0 of [`Programs::run`].
+    beginning: u64,
+}
+
+impl Programs {
+    /// From now on the programs know no more than fresh ones: the same policy is put in force with a new flow epoch, so that
+    /// all flows are forgotten, and the clock is set forward, so that fragments are forgotten and token buckets are full.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn forget(&mut self) {
+        self.beginning += FORGETTING;
+        self.policy.number += 1;
+        self.policy.flow_epoch += 1;
+        let compiled = compile(&self.policy, &mut self.labels, &mut self.slots, hz()).expect("the policy compiles");
+        let fits = self.sandbox.install(&compiled).unwrap_or_else(|error| panic!("cannot change the policy: {error:#}"));
+        assert!(fits, "the same policy fits into its own tables");
+    }
+
+    /// Runs a frame through its program at this time, in seconds since some beginning. It is counted and remembered.
+    ///
+    /// # Panics
+    /// If the kernel refuses to run it, or the verdict is not that of the reason.
+    pub fn run(&self, step: &Step, seconds: u64) -> Finding {
+        let request = TraceRequest {
+            direction: match step.direction {
+                Direction::Ingress => Hook::Ingress,
+                Direction::Egress => Hook::Egress,
+            },
+            frame: &step.frame,
+            read_only: false,
+            jiffies: (self.beginning + seconds) * hz(),
+        };
+        let traced = self.sandbox.trace(&request).unwrap_or_else(|error| panic!("the frame does not run: {error:#}"));
+        let meaning = self.labels.describe(traced.counter);
+        let meaning = meaning.unwrap_or_else(|| panic!("counter {} has no meaning", traced.counter));
+        let verdict = if traced.passed { Verdict::Pass } else { Verdict::Drop };
+        assert_eq!(meaning.verdict, verdict, "counted as {}", meaning.reason.name());
+        Finding { verdict, reason: meaning.reason, rule: meaning.rule.map(str::to_owned) }
+    }
+
+    /// How many frames were counted on their way in and out, by reason.
+    ///
+    /// # Panics
+    /// If the counters cannot be read.
+    pub fn counted(&self) -> Counted {
+        let counters = self.sandbox.counters(COUNTERS).unwrap_or_else(|error| panic!("no counters: {error:#}"));
+        let audited = counters.ingress_audited.iter().chain(&counters.egress_audited);
+        assert!(audited.into_iter().all(|counter| counter.packets == 0), "nothing is audited in mode `enforce`");
+        let sum = |counters: &[foobar_common::counters::Counter]| {
+            counters.iter().fold((0, 0), |(packets, bytes), counter| (packets + counter.packets, bytes + counter.bytes))
+        };
+        Counted { ingress: sum(&counters.ingress), egress: sum(&counters.egress) }
+    }
+
+    /// Name and number of verified instructions of each program.
+    pub fn verified_instructions(&self) -> Vec<(String, u32)> {
+        let facts = self.sandbox.programs().iter();
+        facts.map(|program| (program.name.clone(), program.verified_instructions)).collect()
+    }
+}
+
+/// Packets and bytes that were counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// On their way in.
+    pub ingress: (u64, u64),
+    /// On their way out.
+    pub egress: (u64, u64),
+}

@@ -1,0 +1,116 @@
+//! Every row of the table through the real programs: verdict, reason, and counters that add up.
+
+use foobar_common::reason::{Reason, Verdict};
+use foobar_tests::{
+    frames::{self, Direction, REFERENCE, Row, Step},
+    programs::{Counted, CompiledPolicy, Programs},
+};
+
+/// Instructions that the verifier may have to look at, for each program.
+const VERIFIER_CEILING: u32 = 100_000;
+
+fn expect(row: &Row, programs: &Programs) -> Option<String> {
+    let mut seconds = 0;
+    for step in &row.setup {
+        programs.run(step, seconds);
+    }
+    seconds += row.wait_s;
+    let finding = programs.run(&row.step, seconds);
+    let agrees = (finding.verdict, finding.reason) == (row.verdict, row.reason);
+    (!agrees).then(|| {
+        format!(
+            "{}: {} ({}) instead of {} ({}): {}",
+            row.name,
+            finding.verdict.name(),
+            finding.reason.name(),
+            row.verdict.name(),
+            row.reason.name(),
+            row.why
+        )
+    })
+}
+
+/// Packets and bytes of these frames.
+fn sum<'s>(steps: impl Iterator<Item = &'s Step>) -> Counted {
+    let mut counted = Counted { ingress: (0, 0), egress: (0, 0) };
+    for step in steps {
+        let (packets, bytes) = match step.direction {
+            Direction::Ingress => &mut counted.ingress,
+            Direction::Egress => &mut counted.egress,
+        };
+        *packets += 1;
+        *bytes += step.frame.len() as u64;
+    }
+    counted
+}
+
+/// Rows without set-up leave nothing in the programs' memory that another row would see, so they share one instance.
+#[test]
+fn frames_without_history() {
+    let policy = CompiledPolicy::of(REFERENCE);
+    let programs = policy.load();
+    let is_plain = |row: &Row| row.setup.is_empty() && !row.name.contains("fragment") && row.step.direction == Direction::Ingress;
+    let rows: Vec<Row> = frames::all().into_iter().filter(is_plain).collect();
+    let wrong: Vec<String> = rows.iter().filter_map(|row| expect(row, &programs)).collect();
+    assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+    assert_eq!(programs.counted(), sum(rows.iter().map(|row| &row.step)), "every frame is counted exactly once");
+}
+
+/// Before each row with set-up, the programs forget what other rows left.
+#[test]
+fn frames_with_history() {
+    let mut programs = CompiledPolicy::of(REFERENCE).load();
+    let has_history = |row: &Row| !row.setup.is_empty() || row.name.contains("fragment") || row.step.direction == Direction::Egress;
+    let rows: Vec<Row> = frames::all().into_iter().filter(has_history).collect();
+    let judge = |row: &Row| {
+        programs.forget();
+        expect(row, &programs)
+    };
+    let wrong: Vec<String> = rows.iter().filter_map(judge).collect();
+    assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+    let steps = rows.iter().flat_map(|row| row.setup.iter().chain([&row.step]));
+    assert_eq!(programs.counted(), sum(steps), "every frame is counted exactly once");
+}
+
+#[test]
+fn samples_from_outside() {
+    let mut programs = CompiledPolicy::of(REFERENCE).load();
+    let samples = frames::sample::samples();
+    assert!(samples.len() >= 12, "only {} samples", samples.len());
+    for sample in samples {
+        programs.forget();
+        sample.setup.iter().for_each(|step| drop(programs.run(step, 0)));
+        let finding = programs.run(&sample.step, 0);
+        assert_eq!(finding.verdict, sample.verdict, "{}: {}", sample.name, finding.reason.name());
+    }
+}
+
+/// The rule is told as well, so that an operator sees which one let a packet in.
+#[test]
+fn the_rule_is_named() {
+    let policy = CompiledPolicy::of(REFERENCE);
+    let programs = policy.load();
+    for (row, rule) in [
+        ("v4-http-syn", "web"),
+        ("v6-https-syn", "web"),
+        ("v4-quic-initial", "http3"),
+        ("v6-ssh-from-admin", "ssh"),
+        ("v4-database-from-app", "database"),
+    ] {
+        let row = frames::all().into_iter().find(|known| known.name == row).expect(row);
+        let finding = programs.run(&row.step, 0);
+        assert_eq!((finding.verdict, finding.reason), (Verdict::Pass, Reason::Rule), "{}", row.name);
+        assert_eq!(finding.rule.as_deref(), Some(rule), "{}", row.name);
+    }
+}
+
+#[test]
+fn the_verifier_has_little_to_do() {
+    let policy = CompiledPolicy::of(REFERENCE);
+    let programs = policy.load().verified_instructions();
+    assert!(programs.len() >= 2, "{programs:?}");
+    for (name, instructions) in programs {
+        println!("{name}: {instructions} verified instructions");
+        assert!((1..VERIFIER_CEILING).contains(&instructions), "{name} has {instructions} verified instructions");
+    }
+}

@@ -1,0 +1,73 @@
+//! Set-up, build and test of foobar: `cargo xtask --help`.
+
+mod build;
+mod command;
+mod lint;
+mod run;
+mod setup;
+mod test;
+mod vm_test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Set-up, build and test of foobar.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Brings the compiler for the kernel programs; silent when all is there
+    Setup(setup::Args),
+    /// Builds the release binary, kernel programs included
+    Build,
+    /// Builds foobar and runs it; without arguments in audit mode, so that nothing is dropped
+    Run(run::Args),
+    /// Runs the tests, those that need the kernel or a web server included
+    Test(test::Args),
+    /// Runs test binaries under other Debian kernels, each in a virtual machine
+    VmTest(vm_test::Args),
+    /// Checks format and lints, of the kernel programs too
+    Lint,
+    /// What .ci/run does: lint, then test
+    Ci,
+}
+
+fn main() -> ExitCode {
+    perform(Cli::parse().task).unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn perform(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Setup(args) => setup::setup(&args)?,
+        Task::Build => println!("{}", build::release()?.display()),
+        Task::Run(args) => run::run(&args)?,
+        Task::Test(args) => return test::test(&args),
+        Task::VmTest(args) => vm_test::vm_test(&args)?,
+        Task::Lint => lint::lint()?,
+        Task::Ci => return ci(),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lint, and whatever it says, the tests; their exit code counts first.
+fn ci() -> Result<ExitCode> {
+    let lint = lint::lint();
+    let tests = test::test(&test::Args::default())?;
+    if tests == ExitCode::SUCCESS {
+        lint?;
+    } else if let Err(error) = lint {
+        eprintln!("xtask: {error:#}");
+    }
+    Ok(tests)
+}
