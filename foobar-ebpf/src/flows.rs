@@ -18,7 +18,7 @@ use crate::{
 
 /// Flag of [`find`], beside those of a run: the packet ends the connection.
 const CLOSES: u32 = 1 << 8;
-/// Flag of [`find`]: only look, for an ICMP error about the flow.
+/// Flag of [`find`]: only look, for what is about the flow but does not belong to it.
 const LOOK: u32 = 1 << 9;
 
 /// Whether a packet of this flow answers one that the server opened.
@@ -28,7 +28,7 @@ pub fn is_reply<F: Family>(run: &Run, tuple: &Tuple<F::Address>, closes: bool) -
     F::find(tuple, flags | if closes { CLOSES } else { 0 }, jiffies)
 }
 
-/// Whether the server has such a flow at all, for an ICMP error about it. Changes nothing.
+/// Whether the server has such a flow at all. Changes nothing.
 #[inline(always)]
 pub fn exists<F: Family>(run: &Run, tuple: &Tuple<F::Address>) -> bool {
     let (flags, jiffies) = run.parts();
@@ -79,7 +79,7 @@ pub fn remember<F: Family>(run: &Run, policy: &Policy, tuple: &Tuple<F::Address>
     if let Some(flow) = F::flow(tuple) {
         // SAFETY: an entry of an LRU map stays readable until the program ends, even if it is evicted.
         let flow = unsafe { &mut *flow };
-        if flow.epoch == epoch {
+        if flow.epoch == epoch && now.wrapping_sub(flow.last_seen) <= timeout(tuple.protocol, flow.state) {
             if flow.state == FLOW_FOREIGN && !opens {
                 return;
             }

@@ -8,6 +8,8 @@ use foobar_common::parse::{Cursor, Frame, ipv4, ipv6};
 
 /// Bytes that hold all headers of an ordinary packet.
 const HEADERS: u32 = 128;
+/// Mask of the length of the link layer's headers: 14 to 22 bytes.
+const LINK_BYTES: u32 = 0x1f;
 
 /// A frame that arrives.
 pub struct Arriving {
@@ -37,16 +39,25 @@ impl Arriving {
         unsafe { Cursor::new(self.start, self.end) }
     }
 
+    /// At the IP header, `offset` bytes behind the first.
+    #[inline(always)]
+    pub fn cursor_at(&self, offset: u32) -> Cursor {
+        let mut cursor = self.cursor();
+        cursor.skip(offset & LINK_BYTES);
+        cursor
+    }
+
+    /// How far the cursor is from the first byte.
+    #[inline(always)]
+    pub fn offset(&self, cursor: &Cursor) -> u32 {
+        (cursor.position() - self.start) as u32
+    }
+
     /// Bytes of the frame, those outside its linear part included.
     #[inline(always)]
     pub fn whole(&self) -> u32 {
         // SAFETY: the context is the one that the kernel passed.
         unsafe { bpf_xdp_get_buff_len(self.context) as u32 }
-    }
-
-    #[inline(always)]
-    fn offset(&self, cursor: &Cursor) -> u32 {
-        (cursor.position() - self.start) as u32
     }
 }
 

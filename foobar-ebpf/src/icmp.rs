@@ -4,7 +4,7 @@ use aya_ebpf::bindings::xdp_md;
 use foobar_common::{
     counters::{RULE_LIMITED, Transport},
     parse::{
-        Datagram, ethernet, ipv4, ipv6, protocol,
+        Datagram, ipv4, ipv6, protocol,
         transport::{self, Icmp},
     },
     reason::Reason,
@@ -81,21 +81,17 @@ fn kind_of<F: Family>(icmp: &Icmp) -> Kind {
     }
 }
 
-/// ICMP over IPv4: reads the frame again, in the generation and with the flags of the run that `what` holds
+/// ICMP over IPv4: reads the frame again, from `offset` on, in the generation and with the flags of the run that `what` holds
 /// ([`crate::ingress`]). A global function: the kernel verifies it once, for any arguments.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn judge_icmp4(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
+pub extern "C" fn judge_icmp4(context: *mut xdp_md, offset: u32, what: u32, jiffies: u64) -> u64 {
     let run = Run::traced(what >> 8, jiffies);
     let Some(policy) = Policy::of(what) else {
         return run.pack(because(Reason::Malformed, Transport::Icmp));
     };
     let mut frame = Arriving::new(context);
-    let mut cursor = frame.cursor();
-    if let Err(reason) = ethernet::ethernet(&mut cursor) {
-        return run.pack(because(reason, Transport::Other));
-    }
-    let cell = match ipv4::ipv4(cursor, &mut frame) {
+    let cell = match ipv4::ipv4(frame.cursor_at(offset), &mut frame) {
         Ok(datagram) => {
             let cell = message::<V4>(&run, &policy, &datagram);
             ingress::finish::<V4>(&run, &policy, &datagram, cell)
@@ -111,17 +107,13 @@ pub extern "C" fn judge_icmp4(context: *mut xdp_md, what: u32, jiffies: u64) -> 
 /// The same for ICMPv6.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn judge_icmp6(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
+pub extern "C" fn judge_icmp6(context: *mut xdp_md, offset: u32, what: u32, jiffies: u64) -> u64 {
     let run = Run::traced(what >> 8, jiffies);
     let Some(policy) = Policy::of(what) else {
         return run.pack(because(Reason::Malformed, Transport::Icmp));
     };
     let mut frame = Arriving::new(context);
-    let mut cursor = frame.cursor();
-    if let Err(reason) = ethernet::ethernet(&mut cursor) {
-        return run.pack(because(reason, Transport::Other));
-    }
-    let cell = match ipv6::ipv6(cursor, &mut frame) {
+    let cell = match ipv6::ipv6(frame.cursor_at(offset), &mut frame) {
         Ok(datagram) => {
             let cell = message::<V6>(&run, &policy, &datagram);
             ingress::finish::<V6>(&run, &policy, &datagram, cell)
@@ -141,6 +133,14 @@ fn message<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address
         Ok(icmp) => icmp,
         Err(reason) => return because(reason, Transport::Icmp),
     };
+    let kind = kind_of::<F>(&icmp);
+    // Only neighbours may ask without an address, to learn whether they may have one (RFC 4862).
+    if F::is_unspecified(datagram.source)
+        && !matches!(kind, Kind::Neighbor | Kind::Listener)
+        && !policy.chooses(choice::PASS_MARTIANS)
+    {
+        return because(Reason::Martian, Transport::Icmp);
+    }
     let entry = policy.port(PORTS_OTHER + F::ICMP as u32);
     if let Some(cell) = ports::allows::<F>(run, policy, &entry, datagram.source) {
         if settings::has(feature::LIMITS) && !limits::take::<F>(run, policy, cell.limit() as u32, datagram.source) {
@@ -148,17 +148,18 @@ fn message<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address
         }
         return cell;
     }
-    let reason = reason_for::<F>(run, policy, datagram, &icmp);
+    let reason = reason_for::<F>(run, policy, datagram, &icmp, kind);
     unless_blocked::<F>(run, policy, datagram.source, Transport::Icmp, because(reason, Transport::Icmp))
 }
 
 #[inline(always)]
-fn reason_for<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>, icmp: &Icmp) -> Reason {
-    let kind = kind_of::<F>(icmp);
-    // Only neighbours may ask without an address, to learn whether they may have one (RFC 4862).
-    if F::is_unspecified(datagram.source) && !matches!(kind, Kind::Neighbor | Kind::Listener) {
-        return Reason::Martian;
-    }
+fn reason_for<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    datagram: &Datagram<F::Address>,
+    icmp: &Icmp,
+    kind: Kind,
+) -> Reason {
     match kind {
         Kind::EchoRequest => echo::<F>(run, policy, datagram),
         Kind::EchoReply => {

@@ -103,15 +103,16 @@ fn judge(run: &Run, policy: &Policy, frame: &mut Arriving) -> Cell {
         Ok(link) => link,
         Err(reason) => return because(reason, Transport::Other),
     };
+    let offset = frame.offset(&cursor);
     let (flags, jiffies) = run.parts();
     let what = policy.active() | flags << 8;
     match link.protocol {
-        ethernet::IPV4 => match judge4(frame.context, what, jiffies) {
-            IS_ICMP => run.unpack(icmp::judge_icmp4(frame.context, what, jiffies)),
+        ethernet::IPV4 => match judge4(frame.context, offset, what, jiffies) {
+            IS_ICMP => run.unpack(icmp::judge_icmp4(frame.context, offset, what, jiffies)),
             packed => run.unpack(packed),
         },
-        ethernet::IPV6 => match judge6(frame.context, what, jiffies) {
-            IS_ICMP => run.unpack(icmp::judge_icmp6(frame.context, what, jiffies)),
+        ethernet::IPV6 => match judge6(frame.context, offset, what, jiffies) {
+            IS_ICMP => run.unpack(icmp::judge_icmp6(frame.context, offset, what, jiffies)),
             packed => run.unpack(packed),
         },
         ethernet::ARP => because(Reason::Arp, Transport::Other),
@@ -124,21 +125,17 @@ fn judge(run: &Run, policy: &Policy, frame: &mut Arriving) -> Cell {
 // Global functions: the kernel verifies each once, for any arguments, instead of again on each way that leads to it, and what
 // one needs of the stack does not add to what another needs.
 
-/// IPv4, in the generation (bit 0) and with the flags of the run (bits 8 to 31) that `what` holds. Returns [`Run::pack`], or
+/// IPv4, `offset` bytes from the start of the frame, in the generation (bit 0) and with the flags of the run (bits 8 to 31) that `what` holds. Returns [`Run::pack`], or
 /// [`IS_ICMP`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn judge4(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
+pub extern "C" fn judge4(context: *mut xdp_md, offset: u32, what: u32, jiffies: u64) -> u64 {
     let run = Run::traced(what >> 8, jiffies);
     let Some(policy) = Policy::of(what) else {
         return run.pack(because(Reason::Malformed, Transport::Other));
     };
     let mut frame = Arriving::new(context);
-    let mut cursor = frame.cursor();
-    if let Err(reason) = ethernet::ethernet(&mut cursor) {
-        return run.pack(because(reason, Transport::Other));
-    }
-    let cell = match ipv4::ipv4(cursor, &mut frame) {
+    let cell = match ipv4::ipv4(frame.cursor_at(offset), &mut frame) {
         Ok(datagram) => datagram_of::<V4>(&run, &policy, &datagram),
         Err(reason) => Some(because(reason, Transport::Other)),
     };
@@ -157,17 +154,13 @@ pub extern "C" fn judge4(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
 /// The same for IPv6.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn judge6(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
+pub extern "C" fn judge6(context: *mut xdp_md, offset: u32, what: u32, jiffies: u64) -> u64 {
     let run = Run::traced(what >> 8, jiffies);
     let Some(policy) = Policy::of(what) else {
         return run.pack(because(Reason::Malformed, Transport::Other));
     };
     let mut frame = Arriving::new(context);
-    let mut cursor = frame.cursor();
-    if let Err(reason) = ethernet::ethernet(&mut cursor) {
-        return run.pack(because(reason, Transport::Other));
-    }
-    let cell = match ipv6::ipv6(cursor, &mut frame) {
+    let cell = match ipv6::ipv6(frame.cursor_at(offset), &mut frame) {
         Ok(datagram) => datagram_of::<V6>(&run, &policy, &datagram),
         Err(reason) => Some(because(reason, Transport::Other)),
     };

@@ -91,23 +91,21 @@ pub fn judge<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Addre
     let is_uniform = entry.flags & PORT_UNIFORM != 0;
     let is_open = is_uniform && entry.cell.passes() && !request.accepts;
 
-    // What passes although no rule says so.
-    let exception = if is_open || request.opens || matches!(request.transport, Transport::Other) {
-        None
-    } else if is_dhcp_reply::<F>(datagram, &request, &entry) {
-        Some(if policy.chooses(choice::DROP_DHCP) { Reason::Disabled } else { Reason::Dhcp })
-    } else {
-        reply::<F>(run, datagram, &request)
-    };
+    // What may pass although no rule says so.
+    let is_dhcp = is_dhcp_reply::<F>(datagram, &request, &entry);
+    let may_reply = !is_open
+        && !request.opens
+        && !matches!(request.transport, Transport::Other)
+        && flows::port_was_used(run, datagram.protocol, request.destination_port);
 
     // The class of the source, if it matters.
     let mut cell = entry.cell;
-    let looks_up = !is_uniform || exception.is_some() && settings::has(feature::BLOCKED);
-    if looks_up {
+    let mut blocked = None;
+    if !is_uniform || settings::has(feature::BLOCKED) && (is_dhcp || may_reply) {
         let class = F::class(policy, datagram.source);
         run.found_class(class);
-        if exception.is_some() && policy.blocks(class) {
-            return because(policy.why_blocked(class), request.transport);
+        if policy.blocks(class) {
+            blocked = Some(policy.why_blocked(class));
         }
         if !is_uniform {
             cell = match policy.cell(entry.class, class) {
@@ -121,16 +119,21 @@ pub fn judge<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Addre
     if cell.passes() && !request.accepts {
         return by_rule::<F>(run, policy, datagram, &request, cell);
     }
-    match exception {
-        Some(_) if !request.valid && !policy.chooses(choice::PASS_INVALID_FLAGS) => {
-            because(Reason::InvalidFlags, request.transport)
-        }
-        Some(reason) => because(reason, request.transport),
-        None if cell.passes() => because(Reason::Unsolicited, request.transport),
-        None if matches!(request.transport, Transport::Other) && entry.flags & PORT_SERVED == 0 => {
+    let is_valid = request.valid || policy.chooses(choice::PASS_INVALID_FLAGS);
+    let exception = if is_dhcp {
+        Some(if policy.chooses(choice::DROP_DHCP) { Reason::Disabled } else { Reason::Dhcp })
+    } else if may_reply && reply::<F>(run, datagram, &request, blocked.is_none() && is_valid) {
+        Some(if is_valid { Reason::Reply } else { Reason::InvalidFlags })
+    } else {
+        None
+    };
+    match (exception, blocked) {
+        (Some(_), Some(reason)) | (Some(reason), None) => because(reason, request.transport),
+        (None, _) if cell.passes() => because(Reason::Unsolicited, request.transport),
+        (None, _) if matches!(request.transport, Transport::Other) && entry.flags & PORT_SERVED == 0 => {
             because(Reason::Protocol, Transport::Other)
         }
-        None => cell,
+        (None, _) => cell,
     }
 }
 
@@ -166,12 +169,9 @@ fn is_dhcp_reply<F: Family>(datagram: &Datagram<F::Address>, request: &Request, 
         && !F::is_unspecified(datagram.source)
 }
 
-/// Whether it answers a flow that the server opened.
+/// Whether it answers a flow that the server opened. A packet that is to be dropped all the same does not refresh the flow.
 #[inline(always)]
-fn reply<F: Family>(run: &Run, datagram: &Datagram<F::Address>, request: &Request) -> Option<Reason> {
-    if !flows::port_was_used(run, datagram.protocol, request.destination_port) {
-        return None;
-    }
+fn reply<F: Family>(run: &Run, datagram: &Datagram<F::Address>, request: &Request, refreshes: bool) -> bool {
     let tuple = Tuple {
         local: datagram.destination,
         remote: datagram.source,
@@ -179,7 +179,7 @@ fn reply<F: Family>(run: &Run, datagram: &Datagram<F::Address>, request: &Reques
         remote_port: request.source_port,
         protocol: datagram.protocol,
     };
-    if flows::is_reply::<F>(run, &tuple, request.closes) { Some(Reason::Reply) } else { None }
+    if refreshes { flows::is_reply::<F>(run, &tuple, request.closes) } else { flows::exists::<F>(run, &tuple) }
 }
 
 /// Whether the rules let this source reach this entry of the port table, for what concerns a flow but is not of it.

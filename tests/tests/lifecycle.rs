@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::Path,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -77,27 +78,37 @@ fn a_restart_lets_nobody_through_and_shuts_nobody_out() {
     let (friend, stranger) = (lan.client(10), lan.client(66));
     let _nginx = Nginx::start(&lan.server);
     let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
-    std::thread::scope(|scope| {
-        let restarts = scope.spawn(move || {
-            for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGKILL] {
-                daemon.process().signal(signal);
-                daemon.process().wait(PATIENCE);
-                daemon.launch();
-            }
-            daemon
-        });
-        let strangers = scope.spawn(|| {
-            while !restarts.is_finished() {
-                is_shut_out(&stranger);
-            }
-            restarts.join()
-        });
-        while !strangers.is_finished() {
-            reaches(&friend);
+    while_clients_try(&friend, &stranger, || {
+        for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGKILL] {
+            daemon.process().signal(signal);
+            daemon.process().wait(PATIENCE);
+            daemon.launch();
         }
-        let daemon = strangers.join().expect("the stranger stays out").expect("the daemon restarts");
-        assert_eq!(status(&daemon)["attachments"][0]["attached"], true);
     });
+    assert_eq!(status(&daemon)["attachments"][0]["attached"], true);
+}
+
+/// Does something, while a friend gets in again and again, and a stranger never does.
+fn while_clients_try(friend: &Netns, stranger: &Netns, work: impl FnOnce()) {
+    let done = AtomicBool::new(false);
+    let tries = AtomicU32::new(0);
+    let again_and_again = |attempt: &(dyn Fn() + Sync)| {
+        while !done.load(Ordering::Relaxed) {
+            attempt();
+            tries.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| again_and_again(&|| reaches(friend)));
+        scope.spawn(|| again_and_again(&|| is_shut_out(stranger)));
+        // Also if it panics: the clients would try for ever.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        done.store(true, Ordering::Relaxed);
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    assert!(tries.load(Ordering::Relaxed) > 2, "hardly anybody tried");
 }
 
 #[test]
@@ -209,23 +220,12 @@ fn no_change_lets_a_stranger_in_or_shuts_a_friend_out() {
     let (friend, stranger) = (lan.client(10), lan.client(66));
     let _nginx = Nginx::start(&lan.server);
     let daemon = Daemon::start(&lan.server, CONFIGURATION);
-    std::thread::scope(|scope| {
-        let changes = scope.spawn(|| {
-            for round in 0..40 {
-                let entry = format!("198.51.{}.0/24", round % 7);
-                let action = if round % 14 < 7 { "add" } else { "remove" };
-                daemon.ok(&["allow", action, "friends", &entry]);
-            }
-        });
-        let strangers = scope.spawn(|| {
-            while !changes.is_finished() {
-                is_shut_out(&stranger);
-            }
-        });
-        while !strangers.is_finished() {
-            reaches(&friend);
+    while_clients_try(&friend, &stranger, || {
+        for round in 0..40 {
+            let entry = format!("198.51.{}.0/24", round % 7);
+            let action = if round % 14 < 7 { "add" } else { "remove" };
+            daemon.ok(&["allow", action, "friends", &entry]);
         }
-        strangers.join().expect("the stranger stays out");
     });
     holds_for("nobody is let in afterwards", LOST, || {
         match curl(&stranger).within(Duration::from_millis(100)).get(PAGE) {

@@ -14,7 +14,7 @@ use foobar_tests::{
 /// Frames that are tried by default.
 const FRAMES: usize = 20_000;
 /// Frames that are tried with one policy.
-const FRAMES_PER_POLICY: usize = 200;
+const FRAMES_PER_POLICY: usize = 400;
 
 fn setting(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))

@@ -113,8 +113,9 @@ pub extern "C" fn find_flow4(key: *const FlowKey4, flags: u32, jiffies: u64) -> 
     if key.is_null() {
         return 0;
     }
+    // Onto this function's own stack: kernels before 6.2 take no other key of a map.
     // SAFETY: not null, and the kernel has checked its size.
-    let key = unsafe { &*key };
+    let key = unsafe { key.read_volatile() };
     flows::find(FLOWS4.get_ptr_mut(key), key.protocol as u8, flags, jiffies) as u32
 }
 

@@ -121,8 +121,9 @@ pub extern "C" fn find_flow6(key: *const FlowKey6, flags: u32, jiffies: u64) -> 
     if key.is_null() {
         return 0;
     }
+    // Onto this function's own stack: kernels before 6.2 take no other key of a map.
     // SAFETY: not null, and the kernel has checked its size.
-    let key = unsafe { &*key };
+    let key = unsafe { key.read_volatile() };
     flows::find(FLOWS6.get_ptr_mut(key), key.protocol as u8, flags, jiffies) as u32
 }
 

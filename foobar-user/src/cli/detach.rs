@@ -23,7 +23,7 @@ impl Detach {
     pub fn run(&self, options: &Options) -> Result<ExitCode> {
         let detached = match options.ask(async |client| client.detach().await) {
             Ok(detached) => detached,
-            Err(error) if error.is::<NotRunning>() => {
+            Err(error) if error.downcast_ref().is_some_and(NotRunning::is_certain) => {
                 let detached = kernel::detach(&options.bpf_dir)
                     .with_context(|| format!("cannot take away what is pinned in {}", options.bpf_dir.display()))?;
                 Detached::from(detached)

@@ -35,16 +35,20 @@ Examples:
   foobar block list
   foobar block replace abuse --file abuse.txt";
 
-/// What to do with a list.
+// No help text of its own: it would stand in the place of that of `allow` and `block`.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Adds entries; those that are there already keep their place and take the new comment and lifetime
+    /// Adds entries; those that are there already take the new comment and lifetime
+    #[command(after_help = "Example:\n  foobar allow add admins 198.51.100.7 --ttl 8h --comment 'on call'")]
     Add(Add),
     /// Removes entries; what another entry still covers stays covered, and is named
+    #[command(after_help = "Example:\n  foobar allow remove admins 198.51.100.7")]
     Remove(Remove),
-    /// Replaces all entries, those of the configuration included, until the next `replace`
+    /// Puts these entries in the place of all others, those of the configuration included
+    #[command(after_help = "Example:\n  foobar block replace abuse --file abuse.txt")]
     Replace(Add),
     /// Shows the entries of a list, or the lists there are
+    #[command(after_help = "Examples:\n  foobar allow list\n  foobar allow list admins --output json")]
     List(List),
 }
 

@@ -7,20 +7,23 @@ use clap::{Args, ValueEnum};
 
 use crate::control::Client;
 
+/// Heading of the options that every command takes, so that its own come first.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Folders and output; several daemons live on one machine, each with folders of its own.
 #[derive(Debug, Args)]
 pub struct Options {
     /// Folder of the control socket
-    #[arg(long, global = true, value_name = "DIR", default_value = "/run/foobar")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR", default_value = "/run/foobar")]
     pub runtime_dir: PathBuf,
     /// Folder of what must survive a restart
-    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/foobar")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR", default_value = "/var/lib/foobar")]
     pub state_dir: PathBuf,
     /// Folder of the pinned programs and maps, on a bpf file system
-    #[arg(long, global = true, value_name = "DIR", default_value = "/sys/fs/bpf/foobar")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR", default_value = "/sys/fs/bpf/foobar")]
     pub bpf_dir: PathBuf,
     /// For people or for programs
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
 

@@ -34,9 +34,9 @@ pub struct Client {
     socket: PathBuf,
 }
 
-/// Nobody listens on the control socket.
+/// The control socket is not there, nobody listens on it, or this user may not connect.
 #[derive(Debug, thiserror::Error)]
-#[error("no foobar daemon answers on {}: {error}", socket.display())]
+#[error("cannot reach a foobar daemon on {}: {error}", socket.display())]
 pub struct NotRunning {
     /// The socket.
     pub socket: PathBuf,
@@ -45,6 +45,11 @@ pub struct NotRunning {
 }
 
 impl NotRunning {
+    /// Whether there is no daemon; otherwise it cannot be told.
+    pub fn is_certain(&self) -> bool {
+        matches!(self.error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    }
+
     /// What to do about it.
     pub fn help(&self) -> String {
         match self.error.kind() {

@@ -115,7 +115,8 @@ pub fn explain(error: &anyhow::Error) -> String {
         if message.is_empty() {
             message = cause;
         } else if !message.contains(&cause) {
-            message = format!("{message}: {cause}");
+            let separator = if cause.contains('\n') { ":\n" } else { ": " };
+            message = format!("{message}{separator}{cause}");
         }
     }
     message

@@ -33,23 +33,17 @@ impl Keeper {
             return;
         }
         let mut intent = self.current.clone();
-        let mut changes = Vec::new();
         let mut accepted = Vec::new();
         for (request, reply) in waiting {
             match apply(&mut intent, &request) {
-                Ok((edited, change)) => {
-                    changes.extend(change);
-                    accepted.push((request, edited, reply));
-                }
+                Ok(edited) => accepted.push((request, edited, reply)),
                 Err(refusal) => refuse(&request, refusal, reply),
             }
         }
-        let done = match changes.as_slice() {
-            [] => Ok(()),
-            changes => {
-                intent.change = changes.join("; ");
-                self.put_in_force(intent, Fit::Superset, Durability::Required)
-            }
+        let done = if intent.news.is_empty() {
+            Ok(())
+        } else {
+            self.put_in_force(intent, Fit::Superset, Durability::Required)
         };
         match done {
             Ok(()) => {
@@ -77,8 +71,8 @@ fn refuse(request: &EditRequest, refusal: Refusal, reply: oneshot::Sender<Result
     let _ = reply.send(Err(refusal));
 }
 
-/// Applies a change to what shall be in force; the second value is what to log, `None` if nothing changes.
-fn apply(intent: &mut Intent, request: &EditRequest) -> Result<(ListEdited, Option<String>), Refusal> {
+/// Applies a change to what shall be in force. A change that changes nothing leaves the generation as it is.
+fn apply(intent: &mut Intent, request: &EditRequest) -> Result<ListEdited, Refusal> {
     let EditRequest { peer, kind, name, edit, notes, if_generation } = request;
     if let Some(wanted) = if_generation.filter(|&wanted| wanted != intent.generation) {
         return Err(Refusal::conflict(format!("the policy is of generation {}, not {wanted}", intent.generation))
@@ -120,14 +114,11 @@ fn apply(intent: &mut Intent, request: &EditRequest) -> Result<(ListEdited, Opti
         }
     };
     edited.total = intent.lists.get(*kind, name)?.len();
-    let change = if edited.added + edited.updated + edited.removed > 0 || matches!(edit, Edit::ReplaceSet(_)) {
+    if edited.added + edited.updated + edited.removed > 0 || matches!(edit, Edit::ReplaceSet(_)) {
         intent.record(format!("{peer}: {} {what}", kind.word()));
-        Some(intent.change.clone())
-    } else {
-        None
-    };
+    }
     edited.generation = intent.generation;
-    Ok((edited, change))
+    Ok(edited)
 }
 
 fn describe(entry: &Entry) -> String {
@@ -144,4 +135,114 @@ fn named(total: usize, entries: impl Iterator<Item = String>) -> String {
         text.push_str(&format!(" and {} more", total - NAMED));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::Arc};
+
+    use super::*;
+    use crate::{
+        control::Peer,
+        policy::{Config, ListKind, Lists},
+    };
+
+    const CONFIG: &str = "\
+        [allowlists.admins]\nentries = [\"198.51.100.0/24\", \"2001:db8::/32\"]\n\
+        [blocklists.abuse]\nentries = [\"203.0.113.0/24\"]\n\
+        [[rules]]\nname = \"ssh\"\nports = [22]\nfrom = [\"admins\"]\n";
+
+    fn intent() -> Intent {
+        let config = Config::parse(CONFIG, Path::new("foobar.toml")).unwrap().config;
+        Intent {
+            lists: Lists::from_config(&config),
+            config: Arc::new(config),
+            own_addresses: Vec::new(),
+            flow_epoch: 1,
+            generation: 7,
+            change: String::new(),
+            changed_at: 0,
+            news: Vec::new(),
+        }
+    }
+
+    fn request(name: &str, edit: Edit) -> EditRequest {
+        EditRequest {
+            peer: Peer { uid: 0, pid: 42, comm: "test".into() },
+            kind: ListKind::Allow,
+            name: name.to_owned(),
+            edit,
+            notes: vec!["noted before".into()],
+            if_generation: None,
+        }
+    }
+
+    fn prefix(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    fn add(texts: &[&str]) -> Edit {
+        Edit::Add(texts.iter().map(|text| Entry::from(prefix(text))).collect())
+    }
+
+    #[test]
+    fn each_change_has_a_generation_and_says_who_did_what() {
+        let mut intent = intent();
+        let edited = apply(&mut intent, &request("admins", add(&["192.0.2.1", "192.0.2.2"]))).unwrap();
+        assert_eq!((edited.generation, edited.added, edited.total), (8, 2, 4));
+        assert_eq!(edited.notes, ["noted before"]);
+        let edited = apply(&mut intent, &request("admins", Edit::Remove(vec![prefix("192.0.2.1")]))).unwrap();
+        assert_eq!((edited.generation, edited.removed, edited.total), (9, 1, 3));
+        assert_eq!(intent.news.len(), 2);
+        let (generation, change) = &intent.news[1];
+        assert_eq!(*generation, 9);
+        assert!(change.contains("uid 0, pid 42, test") && change.ends_with("allow remove admins: 192.0.2.1/32"), "{change}");
+    }
+
+    #[test]
+    fn what_is_there_already_is_no_change() {
+        let mut intent = intent();
+        let edited = apply(&mut intent, &request("admins", add(&["198.51.100.0/24"]))).unwrap();
+        assert_eq!((edited.generation, edited.added, edited.updated, edited.total), (7, 0, 0, 2));
+        assert!(intent.news.is_empty());
+    }
+
+    #[test]
+    fn a_script_that_saw_another_generation_changes_nothing() {
+        let mut intent = intent();
+        let wanted = EditRequest { if_generation: Some(7), ..request("admins", add(&["192.0.2.1"])) };
+        apply(&mut intent, &wanted).unwrap();
+        let again = EditRequest { if_generation: Some(7), ..request("admins", add(&["192.0.2.2"])) };
+        let refusal = apply(&mut intent, &again).unwrap_err();
+        assert_eq!(refusal.error, "the policy is of generation 8, not 7");
+        assert_eq!((intent.generation, intent.lists.get(ListKind::Allow, "admins").unwrap().len()), (8, 3));
+    }
+
+    #[test]
+    fn a_removal_is_all_or_nothing_and_names_what_still_covers() {
+        let mut intent = intent();
+        apply(&mut intent, &request("admins", add(&["198.51.100.7"]))).unwrap();
+        let some = Edit::Remove(vec![prefix("198.51.100.7"), prefix("192.0.2.9")]);
+        let refusal = apply(&mut intent, &request("admins", some)).unwrap_err();
+        assert_eq!(refusal.error, "192.0.2.9/32 is no entry of \"admins\"");
+        assert_eq!(intent.generation, 8);
+        let edited = apply(&mut intent, &request("admins", Edit::Remove(vec![prefix("198.51.100.7")]))).unwrap();
+        assert_eq!(edited.notes[1], "198.51.100.7/32 is still covered by 198.51.100.0/24");
+    }
+
+    #[test]
+    fn an_unknown_list_comes_with_those_there_are() {
+        let refusal = apply(&mut intent(), &request("guests", add(&["192.0.2.1"]))).unwrap_err();
+        assert_eq!(refusal.error, "there is no allowlist \"guests\"");
+        assert_eq!(refusal.help.as_deref(), Some("allowlists are: admins"));
+        let refusal = apply(&mut intent(), &request("abuse", add(&["192.0.2.1"]))).unwrap_err();
+        assert_eq!(refusal.help.as_deref(), Some("abuse is a blocklist: use `foobar block`"));
+    }
+
+    #[test]
+    fn the_log_names_a_few_entries_and_the_number_of_the_others() {
+        assert_eq!(named(3, ["a", "b", "c"].map(str::to_owned).into_iter()), "a, b, c");
+        let many = (0..1000).map(|number| number.to_string());
+        assert_eq!(named(1000, many), "0, 1, 2, 3, 4 and 995 more");
+    }
 }

@@ -6,6 +6,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use tracing::info;
+
 use crate::{
     policy::{Config, Lists, Policy, model::Mode},
     state::State,
@@ -24,18 +26,28 @@ pub struct Intent {
     pub flow_epoch: u32,
     /// Number of the policy; each change counts it up.
     pub generation: u64,
-    /// Who changed what.
+    /// Who changed what last.
     pub change: String,
     /// When, in seconds since 1970.
     pub changed_at: u64,
+    /// Changes that are not in force yet: their generation, and who changed what.
+    pub news: Vec<(u64, String)>,
 }
 
 impl Intent {
     /// Counts up and notes who changed what.
     pub fn record(&mut self, change: String) {
         self.generation += 1;
+        self.news.push((self.generation, change.clone()));
         self.change = change;
         self.changed_at = now();
+    }
+
+    /// Writes the log's lines about what is in force now.
+    pub fn tell_news(&mut self) {
+        for (generation, change) in self.news.drain(..) {
+            info!(generation, mode = %self.config.mode, "in force: {change}");
+        }
     }
 
     /// The policy that follows.

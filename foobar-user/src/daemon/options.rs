@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use tracing::info;
 
 use crate::policy::{
-    Config, Diagnostic,
+    Config, ConfigError, Diagnostic,
     config::Interfaces, model::Mode,
 };
 
@@ -44,7 +44,8 @@ impl Options {
     /// # Errors
     /// Everything that is wrong with it, with line and column.
     pub fn read(self) -> Result<Arc<Settings>> {
-        let config = self.config()?;
+        let unusable = || format!("the configuration {} cannot be used", self.config.display());
+        let config = self.config().with_context(unusable)?;
         Ok(Arc::new(Settings { options: self, config }))
     }
 
@@ -52,11 +53,8 @@ impl Options {
     ///
     /// # Errors
     /// Those of [`Self::read`].
-    pub fn config(&self) -> Result<Arc<Config>> {
-        let mut loaded = match Config::load(&self.config) {
-            Ok(loaded) => loaded,
-            Err(error) => bail!("the configuration {} cannot be used:\n{error}", self.config.display()),
-        };
+    pub fn config(&self) -> Result<Arc<Config>, ConfigError> {
+        let mut loaded = Config::load(&self.config)?;
         for note in &loaded.notes {
             // One line each; `foobar check` says more.
             let Diagnostic { file, line, column, message, .. } = note;

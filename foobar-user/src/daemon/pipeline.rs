@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use foobar_common::observe::SLOTS;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::{intent::Intent, keeper::Keeper};
 use crate::{
@@ -102,8 +102,8 @@ impl Keeper {
                 return Err(problem).context("the kernel does not take the policy");
             }
         }
-        info!(generation = intent.generation, mode = %intent.config.mode, "policy in force: {}", intent.change);
         self.current = intent;
+        self.current.tell_news();
         self.shared.publish(&self.current, &self.tables);
         Ok(())
     }

@@ -81,7 +81,7 @@ fn warn(
         warnings.push(format!("the configuration in force is older than the file, which cannot be used: {error}"));
     }
     if !shared.is_on_disk() {
-        warnings.push("the last change could not be written to disk; a restart would lose what is not there".to_owned());
+        warnings.push("the state folder could not be written to: changes are refused until it can".to_owned());
     }
 }
 

@@ -30,7 +30,7 @@ pub fn start(settings: Arc<Settings>, mut disk: state::Store, store: Store) -> R
         warn!("no interface matches {:?} yet", patterns(&settings.config));
     }
     let (state, warnings) = last_state(&mut disk, &store)?;
-    let intent = intent(&settings.config, state)?;
+    let mut intent = intent(&settings.config, state)?;
 
     let mut tables = Tables::read(&store)?;
     let compiled = tables.compile(&intent).context("the policy does not fit")?;
@@ -60,7 +60,7 @@ pub fn start(settings: Arc<Settings>, mut disk: state::Store, store: Store) -> R
         info!("{note}");
     }
     tell_attachments(&engine)?;
-    info!(generation = intent.generation, mode = %intent.config.mode, "policy in force: {}", intent.change);
+    intent.tell_news();
     if intent.config.mode == Mode::Audit {
         warn!("mode audit: nothing is dropped, what enforce would drop is counted");
     }
@@ -121,6 +121,7 @@ fn intent(config: &Arc<Config>, state: Option<State>) -> Result<Intent> {
         generation: state.generation,
         change: state.change,
         changed_at: state.changed_at,
+        news: Vec::new(),
     };
     intent.record("start of the daemon".to_owned());
     Ok(intent)

@@ -4,8 +4,8 @@ use std::{collections::HashSet, io, net::IpAddr, os::fd::BorrowedFd};
 
 use foobar_common::{
     flow::{
-        FLOW_CLOSED_BY_PEER, FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_FOREIGN, FLOW_OPENING, Flow, FlowKey4, FlowKey6,
-        TICK_SHIFT,
+        FLOW_CLOSED_BY_PEER, FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_FOREIGN, FLOW_OPENING, Flow,
+        FlowKey4, FlowKey6, TICK_SHIFT,
     },
     tables::{PORT_SERVED, PORTS_TCP, PORTS_UDP, PortEntry},
 };

@@ -233,7 +233,7 @@ impl Iterator for Traffic {
     type Item = Moment;
 
     fn next(&mut self) -> Option<Moment> {
-        self.time += *one(&mut self.random, &[0, 0, 0, 0, 0, 0, 0, 0, 1, 200]);
+        self.time += *one(&mut self.random, &[0, 0, 0, 0, 0, 0, 0, 0, 1]);
         let outwards = percent(&mut self.random, 25);
         let (direction, packet) = match self.pending.pop_front() {
             Some(fragment) => (Direction::Ingress, fragment),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader, VerifierLogLevel,
+    Btf, Ebpf, EbpfError, EbpfLoader,
     maps::Map,
     programs::{Program, ProgramError},
 };
@@ -64,7 +64,6 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     loader
         // The programs have no CO-RE relocations.
         .btf(None)
-        .verifier_log_level(VerifierLogLevel::STATS)
         .override_global("FEATURES", &settings.features, true)
         .override_global("CAPACITIES", bytes(&settings.capacities), true)
         .override_global("FLOW_TIMEOUTS", bytes(&settings.timeouts), true)
@@ -170,7 +169,7 @@ fn refused(error: EbpfError) -> KernelError {
 
 /// The verifier's log can be a megabyte; what matters stands at its end.
 fn unverified(name: &str, error: ProgramError) -> KernelError {
-    const LINES: usize = 12;
+    const LINES: usize = 24;
     let what = format!("the kernel refuses the program {name}");
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
