@@ -22,7 +22,8 @@ pub enum Transport {
 
 impl Transport {
     /// All transports, in the order of their numbers.
-    pub const ALL: [Transport; 4] = [Transport::Tcp, Transport::Udp, Transport::Icmp, Transport::Other];
+    pub const ALL: [Transport; 4] =
+        [Transport::Tcp, Transport::Udp, Transport::Icmp, Transport::Other];
 
     /// The value of the label `transport`.
     pub const fn name(self) -> &'static str {

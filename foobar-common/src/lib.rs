@@ -10,7 +10,10 @@
 //!
 //! No `enum`, `bool` or `Option` crosses the kernel boundary: such fields are integers with a `TryFrom` on the reading side.
 #![no_std]
-#![allow(missing_docs, reason = "fields and numbers whose name says it all; everything else is documented")]
+#![allow(
+    missing_docs,
+    reason = "fields and numbers whose name says it all; everything else is documented"
+)]
 
 #[cfg(test)]
 extern crate std;

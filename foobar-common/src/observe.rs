@@ -7,11 +7,21 @@ pub const SLOTS: u32 = 64;
 
 /// Buckets of the histogram of connection durations: upper bounds in microseconds. One more bucket holds the rest.
 pub const DURATION_BOUNDS_US: [u64; 10] = [
-    10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000, 300_000_000,
+    10_000,
+    50_000,
+    100_000,
+    500_000,
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    30_000_000,
+    60_000_000,
+    300_000_000,
 ];
 
 /// Buckets of the histogram of handshake round-trip times: upper bounds in microseconds. One more bucket holds the rest.
-pub const HANDSHAKE_BOUNDS_US: [u64; 10] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];
+pub const HANDSHAKE_BOUNDS_US: [u64; 10] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];
 
 /// A histogram: how many observations fell into each bucket (not cumulative), and their sum.
 #[repr(C)]

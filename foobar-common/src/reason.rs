@@ -166,7 +166,12 @@ mod tests {
     fn the_documentation_has_every_reason() {
         let documentation = include_str!("../../docs/policy.md");
         for reason in Reason::ALL {
-            let row = std::format!("| `{}` | {} | {} |", reason.name(), reason.verdict().name(), reason.describe());
+            let row = std::format!(
+                "| `{}` | {} | {} |",
+                reason.name(),
+                reason.verdict().name(),
+                reason.describe()
+            );
             assert!(documentation.contains(&row), "docs/policy.md lacks the row: {row}");
         }
     }

@@ -147,7 +147,12 @@ fn storage(socket: *const c_void, create: bool) -> Option<*mut ConnectionStart> 
     // SAFETY: the map is a socket storage, and the kernel itself passed the socket. The library's own method takes the sockets of
     // one other context type only.
     let value = unsafe {
-        bpf_sk_storage_get((&raw const CONNECTIONS).cast_mut().cast(), socket.cast_mut(), null_mut(), flags)
+        bpf_sk_storage_get(
+            (&raw const CONNECTIONS).cast_mut().cast(),
+            socket.cast_mut(),
+            null_mut(),
+            flags,
+        )
     };
     if value.is_null() { None } else { Some(value.cast()) }
 }
@@ -159,5 +164,6 @@ fn storage(socket: *const c_void, create: bool) -> Option<*mut ConnectionStart> 
 #[inline(always)]
 unsafe fn read<T>(structure: *const c_void, offset: u32) -> Result<T, i32> {
     // SAFETY: the helper checks the address; the type is as the caller promises.
-    unsafe { bpf_probe_read_kernel(structure.byte_add(offset as usize).cast::<T>()) }.map_err(|error| error as i32)
+    unsafe { bpf_probe_read_kernel(structure.byte_add(offset as usize).cast::<T>()) }
+        .map_err(|error| error as i32)
 }

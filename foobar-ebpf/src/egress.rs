@@ -13,7 +13,9 @@ use foobar_common::{
         transport::{self, Tcp},
     },
     reason::Reason,
-    tables::{Cell, PORT_SERVED, PORT_UNIFORM, PORTS_OTHER, PORTS_TCP, PORTS_UDP, PortEntry, feature},
+    tables::{
+        Cell, PORT_SERVED, PORT_UNIFORM, PORTS_OTHER, PORTS_TCP, PORTS_UDP, PortEntry, feature,
+    },
 };
 
 use crate::{
@@ -107,7 +109,9 @@ fn ip<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>) ->
         },
         protocol::UDP => match transport::udp(datagram) {
             Ok(udp) => {
-                let served = policy.port(PORTS_UDP + u16::from_be(udp.source_port) as u32).flags & PORT_SERVED != 0;
+                let served = policy.port(PORTS_UDP + u16::from_be(udp.source_port) as u32).flags
+                    & PORT_SERVED
+                    != 0;
                 if served {
                     return because(Reason::EgressServed, Transport::Udp);
                 }
@@ -127,14 +131,26 @@ fn ip<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>) ->
             Err(_) => because(Reason::Egress, Transport::Udp),
         },
         number if number == F::ICMP => icmp::<F>(run, policy, datagram),
-        number => by_rules::<F>(run, policy, PORTS_OTHER + number as u32, datagram.destination, Transport::Other),
+        number => by_rules::<F>(
+            run,
+            policy,
+            PORTS_OTHER + number as u32,
+            datagram.destination,
+            Transport::Other,
+        ),
     }
 }
 
 /// A TCP segment. RST and SYN+ACK make no flow: an outsider can provoke them.
 #[inline(always)]
-fn segment<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>, tcp: &Tcp) -> Cell {
-    let served = policy.port(PORTS_TCP + u16::from_be(tcp.source_port) as u32).flags & PORT_SERVED != 0;
+fn segment<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    datagram: &Datagram<F::Address>,
+    tcp: &Tcp,
+) -> Cell {
+    let served =
+        policy.port(PORTS_TCP + u16::from_be(tcp.source_port) as u32).flags & PORT_SERVED != 0;
     if served && !tcp.opens() {
         return because(Reason::EgressServed, Transport::Tcp);
     }
@@ -165,7 +181,13 @@ fn icmp<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>) 
         // Answers, errors and neighbour discovery: what the other side or the link needs of this server.
         return because(Reason::Egress, Transport::Icmp);
     }
-    let cell = by_rules::<F>(run, policy, PORTS_OTHER + F::ICMP as u32, datagram.destination, Transport::Icmp);
+    let cell = by_rules::<F>(
+        run,
+        policy,
+        PORTS_OTHER + F::ICMP as u32,
+        datagram.destination,
+        Transport::Icmp,
+    );
     if cell.passes() || policy.audits() {
         flows::remember::<F>(run, policy, &tuple(datagram, icmp.identifier, 0), false, false);
     }
@@ -197,7 +219,11 @@ fn by_rules<F: Family>(
 }
 
 #[inline(always)]
-fn tuple<Address: Copy>(datagram: &Datagram<Address>, local_port: u16, remote_port: u16) -> Tuple<Address> {
+fn tuple<Address: Copy>(
+    datagram: &Datagram<Address>,
+    local_port: u16,
+    remote_port: u16,
+) -> Tuple<Address> {
     Tuple {
         local: datagram.source,
         remote: datagram.destination,

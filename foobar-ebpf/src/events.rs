@@ -76,8 +76,8 @@ fn sample(cell: Cell, look: impl FnOnce() -> Seen) -> u32 {
     let Some(mut slot) = EVENTS.reserve::<PacketEvent>(0) else {
         return 0;
     };
-    // Two CPUs may take the same token; the budget is a bound for the reader, not an account.
-    *budget -= 1;
+    // Two CPUs may take the same token: the budget is a bound for the reader, not an account. But it must not wrap around.
+    *budget = budget.saturating_sub(1);
     slot.write(event(&policy, &seen, cell));
     slot.submit(BPF_RB_NO_WAKEUP as u64);
     1

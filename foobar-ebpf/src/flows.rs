@@ -15,7 +15,6 @@ use crate::{
     settings,
 };
 
-
 /// Flag of [`find`], beside those of a run: the packet ends the connection.
 const CLOSES: u32 = 1 << 8;
 /// Flag of [`find`]: only look, for what is about the flow but does not belong to it.
@@ -37,7 +36,13 @@ pub fn exists<F: Family>(run: &Run, tuple: &Tuple<F::Address>) -> bool {
 
 /// Whether the entry that was found counts, and if so, refreshes it.
 #[inline(always)]
-pub fn find(entry: Option<*mut Flow>, protocol: u8, flags: u32, jiffies: u64) -> bool {
+pub fn find(
+    entry: Option<*mut Flow>,
+    protocol: u8,
+    local_port: u16,
+    flags: u32,
+    jiffies: u64,
+) -> bool {
     let (Some(flow), Some(policy)) = (entry, Policy::current()) else {
         return false;
     };
@@ -63,6 +68,8 @@ pub fn find(entry: Option<*mut Flow>, protocol: u8, flags: u32, jiffies: u64) ->
         }
         if flow.last_seen != now {
             flow.last_seen = now;
+            // The port lives as long as its flows do, also where this server only listens to what it once asked for.
+            mark_port(protocol, local_port, now);
         }
     }
     true
@@ -70,7 +77,13 @@ pub fn find(entry: Option<*mut Flow>, protocol: u8, flags: u32, jiffies: u64) ->
 
 /// Remembers that the server sent a packet of this flow.
 #[inline(always)]
-pub fn remember<F: Family>(run: &Run, policy: &Policy, tuple: &Tuple<F::Address>, opens: bool, closes: bool) {
+pub fn remember<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    tuple: &Tuple<F::Address>,
+    opens: bool,
+    closes: bool,
+) {
     if !run.may_write() {
         return;
     }
@@ -79,7 +92,9 @@ pub fn remember<F: Family>(run: &Run, policy: &Policy, tuple: &Tuple<F::Address>
     if let Some(flow) = F::flow(tuple) {
         // SAFETY: an entry of an LRU map stays readable until the program ends, even if it is evicted.
         let flow = unsafe { &mut *flow };
-        if flow.epoch == epoch && now.wrapping_sub(flow.last_seen) <= timeout(tuple.protocol, flow.state) {
+        if flow.epoch == epoch
+            && now.wrapping_sub(flow.last_seen) <= timeout(tuple.protocol, flow.state)
+        {
             if flow.state == FLOW_FOREIGN && !opens {
                 return;
             }
@@ -135,7 +150,11 @@ pub fn port_was_used(run: &Run, protocol: u8, port: u16) -> bool {
     if seen == 0 {
         return false;
     }
-    let most = if protocol == protocol::TCP { settings::timeout_tcp_established() } else { settings::timeout_udp() };
+    let most = if protocol == protocol::TCP {
+        settings::timeout_tcp_established()
+    } else {
+        settings::timeout_udp()
+    };
     run.ticks().wrapping_sub(seen) <= most
 }
 

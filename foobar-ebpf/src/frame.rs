@@ -147,7 +147,12 @@ fn cursor(start: u32, end: u32) -> Cursor {
 /// [`ipv4::option_step`] for a frame that is arriving; its options start `offset` bytes from its start.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn option_step_arriving(context: *mut xdp_md, offset: u32, at: u32, left: u32) -> u32 {
+pub extern "C" fn option_step_arriving(
+    context: *mut xdp_md,
+    offset: u32,
+    at: u32,
+    left: u32,
+) -> u32 {
     // SAFETY: the context is the one that the kernel passed.
     let cursor = unsafe { cursor((*context).data, (*context).data_end) };
     ipv4::option_step(cursor, offset + at, left)
@@ -156,7 +161,12 @@ pub extern "C" fn option_step_arriving(context: *mut xdp_md, offset: u32, at: u3
 /// [`ipv6::extension_step`] for a frame that is arriving; its extension headers start `offset` bytes from its start.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn extension_step_arriving(context: *mut xdp_md, offset: u32, remaining: u32, state: u64) -> u64 {
+pub extern "C" fn extension_step_arriving(
+    context: *mut xdp_md,
+    offset: u32,
+    remaining: u32,
+    state: u64,
+) -> u64 {
     // SAFETY: the context is the one that the kernel passed.
     let cursor = unsafe { cursor((*context).data, (*context).data_end) };
     ipv6::extension_step(cursor, offset, remaining, state)
@@ -174,7 +184,12 @@ pub extern "C" fn option_step_leaving(skb: *mut __sk_buff, offset: u32, at: u32,
 /// [`ipv6::extension_step`] for a frame that is leaving; its extension headers start `offset` bytes from its start.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn extension_step_leaving(skb: *mut __sk_buff, offset: u32, remaining: u32, state: u64) -> u64 {
+pub extern "C" fn extension_step_leaving(
+    skb: *mut __sk_buff,
+    offset: u32,
+    remaining: u32,
+    state: u64,
+) -> u64 {
     // SAFETY: the context is the one that the kernel passed.
     let cursor = unsafe { cursor((*skb).data, (*skb).data_end) };
     ipv6::extension_step(cursor, offset, remaining, state)

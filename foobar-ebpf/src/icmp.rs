@@ -75,7 +75,9 @@ fn kind_of<F: Family>(icmp: &Icmp) -> Kind {
             v6::ECHO_REPLY => Kind::EchoReply,
             v6::LISTENER_QUERY..=v6::LISTENER_DONE | v6::LISTENER_REPORT_2 => Kind::Listener,
             v6::ROUTER_ADVERTISEMENT => Kind::Router,
-            v6::ROUTER_SOLICITATION | v6::NEIGHBOR_SOLICITATION | v6::NEIGHBOR_ADVERTISEMENT => Kind::Neighbor,
+            v6::ROUTER_SOLICITATION | v6::NEIGHBOR_SOLICITATION | v6::NEIGHBOR_ADVERTISEMENT => {
+                Kind::Neighbor
+            }
             _ => Kind::Other,
         }
     }
@@ -143,13 +145,21 @@ fn message<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address
     }
     let entry = policy.port(PORTS_OTHER + F::ICMP as u32);
     if let Some(cell) = ports::allows::<F>(run, policy, &entry, datagram.source) {
-        if settings::has(feature::LIMITS) && !limits::take::<F>(run, policy, cell.limit() as u32, datagram.source) {
+        if settings::has(feature::LIMITS)
+            && !limits::take::<F>(run, policy, cell.limit() as u32, datagram.source)
+        {
             return Cell::drop(cell.counter() + RULE_LIMITED);
         }
         return cell;
     }
     let reason = reason_for::<F>(run, policy, datagram, &icmp, kind);
-    unless_blocked::<F>(run, policy, datagram.source, Transport::Icmp, because(reason, Transport::Icmp))
+    unless_blocked::<F>(
+        run,
+        policy,
+        datagram.source,
+        Transport::Icmp,
+        because(reason, Transport::Icmp),
+    )
 }
 
 #[inline(always)]
@@ -170,13 +180,21 @@ fn reason_for<F: Family>(
                 remote_port: 0,
                 protocol: F::ICMP,
             };
-            if flows::is_reply::<F>(run, &tuple, false) { Reason::Reply } else { Reason::Unsolicited }
+            if flows::is_reply::<F>(run, &tuple, false) {
+                Reason::Reply
+            } else {
+                Reason::Unsolicited
+            }
         }
         Kind::Error if policy.chooses(choice::DROP_ICMP_ERRORS) => Reason::Disabled,
         Kind::Error if policy.chooses(choice::PASS_ICMP_ERRORS) => Reason::IcmpError,
         Kind::Error => error::<F>(run, policy, datagram, icmp),
         // Hop limit 255 proves that no router was in between; a fragment proves nothing (RFC 4861, RFC 6980).
-        Kind::Neighbor | Kind::Router if datagram.hop_limit != 255 || !datagram.fragment.is_whole() => Reason::NotOnLink,
+        Kind::Neighbor | Kind::Router
+            if datagram.hop_limit != 255 || !datagram.fragment.is_whole() =>
+        {
+            Reason::NotOnLink
+        }
         Kind::Neighbor => Reason::NeighborDiscovery,
         Kind::Router if policy.chooses(choice::DROP_ROUTER_ADVERTISEMENTS) => Reason::Disabled,
         Kind::Router if F::is_link_local(datagram.source) => Reason::NeighborDiscovery,
@@ -211,7 +229,12 @@ fn echo<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>) 
 
 /// An error passes if it concerns a flow: one that the server opened, or one with a peer that may reach a served port.
 #[inline(always)]
-fn error<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>, icmp: &Icmp) -> Reason {
+fn error<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    datagram: &Datagram<F::Address>,
+    icmp: &Icmp,
+) -> Reason {
     let quoted = match F::quoted(icmp.cursor, icmp.remaining, datagram.destination) {
         Ok(quoted) => quoted,
         Err(reason) => return reason,

@@ -13,8 +13,7 @@ use foobar_common::{
 };
 
 use crate::{
-    account,
-    events,
+    account, events,
     family::{Family, V4, V6},
     fragments,
     frame::Arriving,
@@ -116,7 +115,9 @@ fn judge(run: &Run, policy: &Policy, frame: &mut Arriving) -> Cell {
             packed => run.unpack(packed),
         },
         ethernet::ARP => because(Reason::Arp, Transport::Other),
-        _ if link.link_local && !policy.chooses(choice::DROP_LINK_CONTROL) => because(Reason::LinkControl, Transport::Other),
+        _ if link.link_local && !policy.chooses(choice::DROP_LINK_CONTROL) => {
+            because(Reason::LinkControl, Transport::Other)
+        }
         _ if link.link_local => because(Reason::Disabled, Transport::Other),
         _ => because(Reason::EtherType, Transport::Other),
     }
@@ -178,7 +179,11 @@ pub extern "C" fn judge6(context: *mut xdp_md, offset: u32, what: u32, jiffies: 
 
 /// An IP datagram; `None` if it is ICMP, which has its own function.
 #[inline(always)]
-fn datagram_of<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>) -> Option<Cell> {
+fn datagram_of<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    datagram: &Datagram<F::Address>,
+) -> Option<Cell> {
     if let Err(reason) = admissible::<F>(policy, datagram) {
         return Some(because(reason, transport_of::<F>(datagram.protocol)));
     }
@@ -197,7 +202,12 @@ fn datagram_of<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Add
 
 /// What is left to do once the verdict stands: fragments follow their first, and a source may send only so many packets.
 #[inline(always)]
-pub fn finish<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>, cell: Cell) -> Cell {
+pub fn finish<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    datagram: &Datagram<F::Address>,
+    cell: Cell,
+) -> Cell {
     if datagram.fragment.more && !datagram.fragment.is_tail() {
         fragments::first::<F>(run, datagram, cell.passes());
     }
@@ -239,7 +249,13 @@ fn admissible<F: Family>(policy: &Policy, datagram: &Datagram<F::Address>) -> Re
 
 /// A verdict that no look-up of the source preceded: what the blocklist names never passes, whatever it is.
 #[inline(always)]
-pub fn unless_blocked<F: Family>(run: &Run, policy: &Policy, source: F::Address, transport: Transport, cell: Cell) -> Cell {
+pub fn unless_blocked<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    source: F::Address,
+    transport: Transport,
+    cell: Cell,
+) -> Cell {
     if !settings::has(feature::BLOCKED) || !cell.passes() {
         return cell;
     }
@@ -258,4 +274,3 @@ fn transport_of<F: Family>(number: u8) -> Transport {
         _ => Transport::Other,
     }
 }
-

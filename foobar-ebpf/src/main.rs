@@ -8,25 +8,25 @@
 #![no_main]
 #![allow(unsafe_code, reason = "kernel programs: pointers into packets and maps")]
 
-mod settings; // constants that the loader sets before load
-mod maps; // every map
+mod maps;
+mod settings; // constants that the loader sets before load // every map
 
-mod ingress; // what arrives: link layer, IP, verdict
-mod ports; // TCP, UDP and protocols without ports: rules and replies
+mod egress;
 mod icmp; // ICMP, ICMPv6: echo, errors, neighbour discovery
-mod egress; // what leaves: flows that the server opens, egress rules
+mod ingress; // what arrives: link layer, IP, verdict
+mod ports; // TCP, UDP and protocols without ports: rules and replies // what leaves: flows that the server opens, egress rules
 
-mod policy; // the generation in force: classify, cell
 mod family; // what differs between IPv4 and IPv6
 mod flows; // replies to flows that the server opened
 mod fragments; // verdicts of first fragments
-mod limits; // token buckets
+mod limits;
+mod policy; // the generation in force: classify, cell // token buckets
 
-mod frame; // a frame in the kernel
-mod verdict; // cells of reasons without a rule
 mod account; // one counter a packet
 mod events; // sampled packets
-mod run; // a live packet, or a traced one on behalf of `explain` and `replay`
+mod frame; // a frame in the kernel
+mod run;
+mod verdict; // cells of reasons without a rule // a live packet, or a traced one on behalf of `explain` and `replay`
 
 mod connections; // TCP connections, from the kernel's own state changes
 

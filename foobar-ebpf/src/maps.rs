@@ -11,7 +11,10 @@ use foobar_common::{
     event::Sampling,
     flow::{Bucket, BucketKey, Flow, FlowKey4, FlowKey6, FragmentEntry, FragmentKey},
     observe::{ConnectionStart, PortStats, SLOTS},
-    tables::{GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, ROW_U32, Root, RowU16, RowU32, RowU64},
+    tables::{
+        GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, ROW_U32, Root, RowU16,
+        RowU32, RowU64,
+    },
 };
 
 /// Bytes of a [`COUNTER_LABELS`] record.
@@ -22,7 +25,8 @@ const LABEL_BYTES: usize = 128;
 #[map]
 pub static ROOT: Array<Root> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-pub static PORTS: Array<PortEntry> = Array::with_max_entries(GENERATIONS * PORTS_LEN, BPF_F_MMAPABLE);
+pub static PORTS: Array<PortEntry> =
+    Array::with_max_entries(GENERATIONS * PORTS_LEN, BPF_F_MMAPABLE);
 #[map]
 pub static EGRESS_PORTS: Array<PortEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
@@ -69,7 +73,8 @@ pub static FLOWS6: LruHashMap<FlowKey6, Flow> = LruHashMap::with_max_entries(655
 #[map]
 pub static OWN_PORTS: Array<RowU32> = Array::with_max_entries(2 * 65536 / ROW_U32, BPF_F_MMAPABLE);
 #[map]
-pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentEntry> = LruHashMap::with_max_entries(8192, 0);
+pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentEntry> =
+    LruHashMap::with_max_entries(8192, 0);
 #[map]
 pub static BUCKETS: LruHashMap<BucketKey, Bucket> = LruHashMap::with_max_entries(65536, 0);
 #[map]

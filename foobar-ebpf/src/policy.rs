@@ -6,14 +6,15 @@ use aya_ebpf::maps::Array;
 use foobar_common::{
     reason::Reason,
     tables::{
-        Cell, DEEP, Generation, IndexEntry, LIMITS_LEN, Limit, MODE_AUDIT, PORTS_LEN, PortEntry, Root, feature,
+        Cell, DEEP, Generation, IndexEntry, LIMITS_LEN, Limit, MODE_AUDIT, PORTS_LEN, PortEntry,
+        Root, feature,
     },
 };
 
 use crate::{
     maps::{
-        CELLS, CLASSES4, CLASSES6, DEEP6, EGRESS_PORTS, INDEX4, INDEX6, LIMITS, LOW_CLASSES6, LOW_STARTS6, PORTS, ROOT,
-        STARTS4, STARTS6, row_u16, row_u32, row_u64,
+        CELLS, CLASSES4, CLASSES6, DEEP6, EGRESS_PORTS, INDEX4, INDEX6, LIMITS, LOW_CLASSES6,
+        LOW_STARTS6, PORTS, ROOT, STARTS4, STARTS6, row_u16, row_u32, row_u64,
     },
     settings,
 };
@@ -50,7 +51,8 @@ impl Policy {
     fn at(root: *const Root, active: u32) -> Self {
         let active = active & 1;
         // SAFETY: `active` is 0 or 1, and there are two generations.
-        let generation = unsafe { (&raw const (*root).generations).cast::<Generation>().add(active as usize) };
+        let generation =
+            unsafe { (&raw const (*root).generations).cast::<Generation>().add(active as usize) };
         Policy { active, root, generation }
     }
 
@@ -133,7 +135,11 @@ impl Policy {
     /// Why sources of a blocked class are.
     #[inline(always)]
     pub fn why_blocked(&self, source_class: u32) -> Reason {
-        if source_class >= self.generation().first_martian { Reason::Martian } else { Reason::Blocklist }
+        if source_class >= self.generation().first_martian {
+            Reason::Martian
+        } else {
+            Reason::Blocklist
+        }
     }
 
     /// The parameters of a rate limit.
@@ -162,7 +168,8 @@ impl Policy {
             return entry.value;
         }
         let base = self.active * settings::ranges4();
-        let position = search(entry, |position| Some(row_u32(&STARTS4, base + position)? <= address));
+        let position =
+            search(entry, |position| Some(row_u32(&STARTS4, base + position)? <= address));
         match row_u16(&CLASSES4, base + position) {
             Some(class) => class as u32,
             None => NO_CLASS,
@@ -211,7 +218,8 @@ impl Policy {
             return entry.value;
         }
         let base = self.active * settings::low6();
-        let position = search(entry, |position| Some(row_u64(&LOW_STARTS6, base + position)? <= low));
+        let position =
+            search(entry, |position| Some(row_u64(&LOW_STARTS6, base + position)? <= low));
         match row_u16(&LOW_CLASSES6, base + position) {
             Some(class) => class as u32,
             None => NO_CLASS,

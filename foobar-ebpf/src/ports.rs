@@ -4,7 +4,10 @@ use foobar_common::{
     counters::{RULE_ATTEMPTS, RULE_LIMITED, Transport},
     parse::{Datagram, protocol, transport},
     reason::Reason,
-    tables::{Cell, PORT_SERVED, PORT_UNIFORM, PORTS_OTHER, PORTS_TCP, PORTS_UDP, PortEntry, choice, feature},
+    tables::{
+        Cell, PORT_SERVED, PORT_UNIFORM, PORTS_OTHER, PORTS_TCP, PORTS_UDP, PortEntry, choice,
+        feature,
+    },
 };
 
 use crate::{
@@ -130,7 +133,9 @@ pub fn judge<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Addre
     match (exception, blocked) {
         (Some(_), Some(reason)) | (Some(reason), None) => because(reason, request.transport),
         (None, _) if cell.passes() => because(Reason::Unsolicited, request.transport),
-        (None, _) if matches!(request.transport, Transport::Other) && entry.flags & PORT_SERVED == 0 => {
+        (None, _)
+            if matches!(request.transport, Transport::Other) && entry.flags & PORT_SERVED == 0 =>
+        {
             because(Reason::Protocol, Transport::Other)
         }
         (None, _) => cell,
@@ -151,14 +156,21 @@ fn by_rule<F: Family>(
     }
     // Of a TCP connection its opening counts, of everything else each packet.
     let is_new = request.opens || !matches!(request.transport, Transport::Tcp);
-    if settings::has(feature::LIMITS) && is_new && !limits::take::<F>(run, policy, cell.limit() as u32, datagram.source) {
+    if settings::has(feature::LIMITS)
+        && is_new
+        && !limits::take::<F>(run, policy, cell.limit() as u32, datagram.source)
+    {
         return Cell::drop(cell.counter() + RULE_LIMITED);
     }
     Cell(cell.0 + if request.opens { RULE_ATTEMPTS as u32 } else { 0 })
 }
 
 #[inline(always)]
-fn is_dhcp_reply<F: Family>(datagram: &Datagram<F::Address>, request: &Request, entry: &PortEntry) -> bool {
+fn is_dhcp_reply<F: Family>(
+    datagram: &Datagram<F::Address>,
+    request: &Request,
+    entry: &PortEntry,
+) -> bool {
     matches!(request.transport, Transport::Udp)
         && entry.flags & PORT_SERVED == 0
         && F::is_dhcp_reply(
@@ -171,7 +183,12 @@ fn is_dhcp_reply<F: Family>(datagram: &Datagram<F::Address>, request: &Request, 
 
 /// Whether it answers a flow that the server opened. A packet that is to be dropped all the same does not refresh the flow.
 #[inline(always)]
-fn reply<F: Family>(run: &Run, datagram: &Datagram<F::Address>, request: &Request, refreshes: bool) -> bool {
+fn reply<F: Family>(
+    run: &Run,
+    datagram: &Datagram<F::Address>,
+    request: &Request,
+    refreshes: bool,
+) -> bool {
     let tuple = Tuple {
         local: datagram.destination,
         remote: datagram.source,
@@ -179,12 +196,21 @@ fn reply<F: Family>(run: &Run, datagram: &Datagram<F::Address>, request: &Reques
         remote_port: request.source_port,
         protocol: datagram.protocol,
     };
-    if refreshes { flows::is_reply::<F>(run, &tuple, request.closes) } else { flows::exists::<F>(run, &tuple) }
+    if refreshes {
+        flows::is_reply::<F>(run, &tuple, request.closes)
+    } else {
+        flows::exists::<F>(run, &tuple)
+    }
 }
 
 /// Whether the rules let this source reach this entry of the port table, for what concerns a flow but is not of it.
 #[inline(always)]
-pub fn allows<F: Family>(run: &Run, policy: &Policy, entry: &PortEntry, source: F::Address) -> Option<Cell> {
+pub fn allows<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    entry: &PortEntry,
+    source: F::Address,
+) -> Option<Cell> {
     if entry.flags & PORT_SERVED == 0 {
         return None;
     }

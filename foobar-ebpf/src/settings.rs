@@ -8,13 +8,35 @@ use foobar_common::{flow::FlowTimeouts, observe::SockOffsets, tables::Capacities
 #[unsafe(no_mangle)]
 static FEATURES: u32 = 0;
 #[unsafe(no_mangle)]
-static CAPACITIES: Capacities =
-    Capacities { index4: 0, ranges4: 0, index6: 0, ranges6: 0, deep6: 0, low6: 0, cells: 0, counters: 0 };
+static CAPACITIES: Capacities = Capacities {
+    index4: 0,
+    ranges4: 0,
+    index6: 0,
+    ranges6: 0,
+    deep6: 0,
+    low6: 0,
+    cells: 0,
+    counters: 0,
+};
 #[unsafe(no_mangle)]
-static FLOW_TIMEOUTS: FlowTimeouts =
-    FlowTimeouts { tcp_opening: 0, tcp_established: 0, tcp_closing: 0, udp: 0, icmp: 0, fragment: 0 };
+static FLOW_TIMEOUTS: FlowTimeouts = FlowTimeouts {
+    tcp_opening: 0,
+    tcp_established: 0,
+    tcp_closing: 0,
+    udp: 0,
+    icmp: 0,
+    fragment: 0,
+};
 #[unsafe(no_mangle)]
-static SOCK_OFFSETS: SockOffsets = SockOffsets { local_port: 0, source_port: 0, family: 0, net: 0, net_inum: 0, srtt_us: 0, state: 0 };
+static SOCK_OFFSETS: SockOffsets = SockOffsets {
+    local_port: 0,
+    source_port: 0,
+    family: 0,
+    net: 0,
+    net_inum: 0,
+    srtt_us: 0,
+    state: 0,
+};
 #[unsafe(no_mangle)]
 static NET_INUM: u32 = 0;
 #[unsafe(no_mangle)]

@@ -7,11 +7,13 @@
 //! - [`policy`]: from the configuration to the tables of the kernel programs; pure.
 //! - [`kernel`]: everything that talks to the kernel, and the only folder that imports aya.
 //! - [`metrics`]: what Prometheus scrapes.
+//! - [`explain`]: what becomes of a packet, and why.
 //! - [`replay`]: a capture through the real programs, before a policy is put in force.
 
 pub mod cli;
 pub mod control;
 pub mod daemon;
+pub mod explain;
 pub mod kernel;
 pub mod metrics;
 pub mod policy;

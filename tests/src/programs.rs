@@ -8,10 +8,7 @@ use foobar_user::{
     policy::{Config, Labels, Lists, Loaded, Policy, Slots, compile},
 };
 
-use crate::frames::{
-    Direction, Step,
-    hosts::SERVER,
-};
+use crate::frames::{Direction, Step, hosts::SERVER};
 
 /// Flows that a sandbox remembers at most.
 const FLOWS: u32 = 4096;
@@ -38,6 +35,8 @@ pub struct Finding {
     pub reason: Reason,
     /// The rule that was counted, if one was.
     pub rule: Option<String>,
+    /// Whether it went on only because the mode is `audit`.
+    pub audited: bool,
 }
 
 impl CompiledPolicy {
@@ -47,7 +46,8 @@ impl CompiledPolicy {
     /// If it is refused, with the diagnostics.
     pub fn of(text: &str) -> Self {
         let own = vec![IpAddr::V4(SERVER.v4), IpAddr::V6(SERVER.v6)];
-        let Loaded { config, .. } = Config::parse(text, Path::new("test.toml")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let Loaded { config, .. } = Config::parse(text, Path::new("test.toml"))
+            .unwrap_or_else(|error| panic!("{error}\n{text}"));
         CompiledPolicy { policy: Policy::new(&config, Lists::from_config(&config), own, 1, 1) }
     }
 
@@ -57,7 +57,8 @@ impl CompiledPolicy {
     /// If the kernel refuses.
     pub fn load(&self) -> Programs {
         let (mut labels, mut slots) = (Labels::new(), Slots::default());
-        let compiled = compile(&self.policy, &mut labels, &mut slots, hz()).expect("the policy compiles");
+        let compiled =
+            compile(&self.policy, &mut labels, &mut slots, hz()).expect("the policy compiles");
         let sandbox = Sandbox::load(&compiled, Timeouts::default(), FLOWS, COUNTERS)
             .unwrap_or_else(|error| panic!("cannot load the programs: {error:#}"));
         Programs { policy: self.policy.clone(), labels, slots, sandbox, beginning: BEGINNING }
@@ -84,8 +85,12 @@ impl Programs {
         self.beginning += FORGETTING;
         self.policy.number += 1;
         self.policy.flow_epoch += 1;
-        let compiled = compile(&self.policy, &mut self.labels, &mut self.slots, hz()).expect("the policy compiles");
-        let fits = self.sandbox.install(&compiled).unwrap_or_else(|error| panic!("cannot change the policy: {error:#}"));
+        let compiled = compile(&self.policy, &mut self.labels, &mut self.slots, hz())
+            .expect("the policy compiles");
+        let fits = self
+            .sandbox
+            .install(&compiled)
+            .unwrap_or_else(|error| panic!("cannot change the policy: {error:#}"));
         assert!(fits, "the same policy fits into its own tables");
     }
 
@@ -94,21 +99,51 @@ impl Programs {
     /// # Panics
     /// If the kernel refuses to run it, or the verdict is not that of the reason.
     pub fn run(&self, step: &Step, seconds: u64) -> Finding {
+        self.run_at_tick(step, seconds * hz())
+    }
+
+    /// The same at a tick of the kernel's clock, of which a second has [`hz`].
+    ///
+    /// # Panics
+    /// As [`Programs::run`] does.
+    pub fn run_at_tick(&self, step: &Step, tick: u64) -> Finding {
+        self.trace(step, tick, false)
+    }
+
+    /// What the program says of a frame at this tick, without changing anything.
+    ///
+    /// # Panics
+    /// As [`Programs::run`] does.
+    pub fn peek_at_tick(&self, step: &Step, tick: u64) -> Finding {
+        self.trace(step, tick, true)
+    }
+
+    fn trace(&self, step: &Step, tick: u64, read_only: bool) -> Finding {
         let request = TraceRequest {
             direction: match step.direction {
                 Direction::Ingress => Hook::Ingress,
                 Direction::Egress => Hook::Egress,
             },
             frame: &step.frame,
-            read_only: false,
-            jiffies: (self.beginning + seconds) * hz(),
+            read_only,
+            jiffies: self.beginning * hz() + tick,
         };
-        let traced = self.sandbox.trace(&request).unwrap_or_else(|error| panic!("the frame does not run: {error:#}"));
+        let traced = self
+            .sandbox
+            .trace(&request)
+            .unwrap_or_else(|error| panic!("the frame does not run: {error:#}"));
         let meaning = self.labels.describe(traced.counter);
-        let meaning = meaning.unwrap_or_else(|| panic!("counter {} has no meaning", traced.counter));
+        let meaning =
+            meaning.unwrap_or_else(|| panic!("counter {} has no meaning", traced.counter));
         let verdict = if traced.passed { Verdict::Pass } else { Verdict::Drop };
-        assert_eq!(meaning.verdict, verdict, "counted as {}", meaning.reason.name());
-        Finding { verdict, reason: meaning.reason, rule: meaning.rule.map(str::to_owned) }
+        let meant = if traced.audited { Verdict::Pass } else { meaning.verdict };
+        assert_eq!(meant, verdict, "counted as {}", meaning.reason.name());
+        Finding {
+            verdict,
+            reason: meaning.reason,
+            rule: meaning.rule.map(str::to_owned),
+            audited: traced.audited,
+        }
     }
 
     /// How many frames were counted on their way in and out, by reason.
@@ -116,11 +151,19 @@ impl Programs {
     /// # Panics
     /// If the counters cannot be read.
     pub fn counted(&self) -> Counted {
-        let counters = self.sandbox.counters(COUNTERS).unwrap_or_else(|error| panic!("no counters: {error:#}"));
+        let counters = self
+            .sandbox
+            .counters(COUNTERS)
+            .unwrap_or_else(|error| panic!("no counters: {error:#}"));
         let audited = counters.ingress_audited.iter().chain(&counters.egress_audited);
-        assert!(audited.into_iter().all(|counter| counter.packets == 0), "nothing is audited in mode `enforce`");
+        assert!(
+            audited.into_iter().all(|counter| counter.packets == 0),
+            "nothing is audited in mode `enforce`"
+        );
         let sum = |counters: &[foobar_common::counters::Counter]| {
-            counters.iter().fold((0, 0), |(packets, bytes), counter| (packets + counter.packets, bytes + counter.bytes))
+            counters.iter().fold((0, 0), |(packets, bytes), counter| {
+                (packets + counter.packets, bytes + counter.bytes)
+            })
         };
         Counted { ingress: sum(&counters.ingress), egress: sum(&counters.egress) }
     }

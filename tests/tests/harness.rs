@@ -2,7 +2,9 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use foobar_tests::harness::{Curl, Lan, Leaks, Netns, Nginx, Prometheus, curl, python, tcp_connects};
+use foobar_tests::harness::{
+    Curl, Lan, Leaks, Netns, Nginx, Prometheus, curl, python, tcp_connects,
+};
 
 #[test]
 fn a_namespace_is_gone_after_a_panic() {
@@ -22,7 +24,9 @@ fn a_namespace_is_gone_after_a_panic() {
 fn a_namespace_has_its_own_network() {
     let _leaks = Leaks::watch();
     let (one, other) = (Netns::new(), Netns::new());
-    let _listener = one.enter(|| TcpListener::bind("127.0.0.1:80")).expect("port 80 is free in a new namespace");
+    let _listener = one
+        .enter(|| TcpListener::bind("127.0.0.1:80"))
+        .expect("port 80 is free in a new namespace");
     let limit = Duration::from_secs(1);
     tcp_connects(&one, "127.0.0.1:80", limit).expect("the listener of this namespace");
     let refused = tcp_connects(&other, "127.0.0.1:80", limit).expect_err("nobody listens there");
@@ -35,17 +39,28 @@ fn clients_reach_a_real_nginx() {
     let lan = Lan::new();
     let (client, nginx) = (lan.client(10), Nginx::start(&lan.server));
     let certificate = nginx.certificate();
-    for url in ["http://192.0.2.1/a", "http://[2001:db8::1]/b", "https://192.0.2.1/c", "https://[2001:db8::1]/d"] {
+    for url in [
+        "http://192.0.2.1/a",
+        "http://[2001:db8::1]/b",
+        "https://192.0.2.1/c",
+        "https://[2001:db8::1]/d",
+    ] {
         let page = curl(&client).trusting(&certificate).get(url).expect(url);
         assert_eq!((page.status, page.body.as_str()), (200, "hello from nginx\n"), "{url}");
     }
     assert_eq!(
         nginx.access_log(),
-        ["80 200 GET /a HTTP/1.1", "80 200 GET /b HTTP/1.1", "443 200 GET /c HTTP/1.1", "443 200 GET /d HTTP/1.1"]
+        [
+            "80 200 GET /a HTTP/1.1",
+            "80 200 GET /b HTTP/1.1",
+            "443 200 GET /c HTTP/1.1",
+            "443 200 GET /d HTTP/1.1"
+        ]
     );
     let nobody = curl(&client).within(Duration::from_millis(300)).get("http://192.0.2.77/");
     assert_eq!(nobody.expect_err("nobody has this address").0, Curl::TIMED_OUT);
-    let said = python(&client, "import sys; print(sys.argv[1])", &["hello"], Duration::from_secs(5));
+    let said =
+        python(&client, "import sys; print(sys.argv[1])", &["hello"], Duration::from_secs(5));
     assert_eq!(said.stdout, "hello\n", "{}", said.stderr);
 }
 

@@ -42,7 +42,9 @@ fn status(daemon: &Daemon<'_>) -> Value {
 }
 
 fn accepted(daemon: &Daemon<'_>) -> f64 {
-    daemon.scrape().sum("foobar_connections_accepted_total", &[("port", "80"), ("transport", "tcp")])
+    daemon
+        .scrape()
+        .sum("foobar_connections_accepted_total", &[("port", "80"), ("transport", "tcp")])
 }
 
 #[test]
@@ -128,10 +130,15 @@ fn what_was_changed_at_runtime_survives_a_restart() {
         reaches(&stranger);
         is_shut_out(&friend);
     }
-    let list: Value = serde_json::from_str(&daemon.ok(&["allow", "list", "friends", "--output", "json"])).expect("JSON");
+    let list: Value =
+        serde_json::from_str(&daemon.ok(&["allow", "list", "friends", "--output", "json"]))
+            .expect("JSON");
     assert_eq!(list["entries"].as_array().map(Vec::len), Some(1), "{list}");
     assert_eq!(list["entries"][0]["comment"], "a stranger no more", "{list}");
-    assert!(status(&daemon)["policy"]["generation"].as_u64() >= Some(generation), "generations do not go back");
+    assert!(
+        status(&daemon)["policy"]["generation"].as_u64() >= Some(generation),
+        "generations do not go back"
+    );
 }
 
 #[test]
@@ -206,7 +213,13 @@ fn status_tells_what_runs() {
     let attachments = status["attachments"].as_array().expect("attachments");
     let mode = |program: &str| {
         let attachment = attachments.iter().find(|attachment| attachment["program"] == program);
-        attachment.map(|attachment| (attachment["interface"].clone(), attachment["mode"].clone(), attachment["attached"].clone()))
+        attachment.map(|attachment| {
+            (
+                attachment["interface"].clone(),
+                attachment["mode"].clone(),
+                attachment["attached"].clone(),
+            )
+        })
     };
     assert_eq!(mode("ingress"), Some(("eth0".into(), "native".into(), true.into())));
     assert_eq!(mode("egress"), Some(("eth0".into(), "tcx".into(), true.into())));

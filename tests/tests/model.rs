@@ -6,7 +6,8 @@ use std::env;
 
 use foobar_common::reason::Verdict;
 use foobar_tests::{
-    generate::{self, Moment, Traffic},
+    frames::Moment,
+    generate::{self, Traffic},
     model::{Model, Opinion, Policy},
     programs::{CompiledPolicy, Programs},
 };
@@ -17,11 +18,17 @@ const FRAMES: usize = 20_000;
 const FRAMES_PER_POLICY: usize = 400;
 
 fn setting(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
+    env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
 }
 
 /// The first frame of which the kernel and the model have another opinion: its position, and both opinions.
-fn disagreement(policy: &Policy, programs: &mut Programs, moments: &[Moment]) -> Option<(usize, String)> {
+fn disagreement(
+    policy: &Policy,
+    programs: &mut Programs,
+    moments: &[Moment],
+) -> Option<(usize, String)> {
     programs.forget();
     let mut model = Model::new(policy.clone());
     moments.iter().enumerate().find_map(|(position, moment)| {
@@ -32,7 +39,13 @@ fn disagreement(policy: &Policy, programs: &mut Programs, moments: &[Moment]) ->
             Opinion::Drop(_) => finding.verdict == Verdict::Drop,
             Opinion::Either(_) => true,
         };
-        let both = || format!("kernel: {} ({}); model: {opinion:?}", finding.verdict.name(), finding.reason.name());
+        let both = || {
+            format!(
+                "kernel: {} ({}); model: {opinion:?}",
+                finding.verdict.name(),
+                finding.reason.name()
+            )
+        };
         (!agrees).then(|| (position, both()))
     })
 }
@@ -54,19 +67,29 @@ fn shrink(policy: &Policy, programs: &mut Programs, mut moments: Vec<Moment>) ->
 #[test]
 fn the_kernel_agrees_with_the_model() {
     let seed = setting("FOOBAR_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let frames = setting("FOOBAR_FRAMES").map_or(FRAMES, |frames| usize::try_from(frames).expect("a number of frames"));
+    let frames = setting("FOOBAR_FRAMES")
+        .map_or(FRAMES, |frames| usize::try_from(frames).expect("a number of frames"));
     println!("FOOBAR_SEED={seed} repeats this run");
     let mut random = fastrand::Rng::with_seed(seed);
     for round in 0..frames.div_ceil(FRAMES_PER_POLICY) {
         let policy = generate::policy(&mut random);
         let mut programs = CompiledPolicy::of(&policy.to_toml()).load();
-        let moments: Vec<Moment> = Traffic::new(&policy, random.fork()).take(FRAMES_PER_POLICY).collect();
+        let moments: Vec<Moment> =
+            Traffic::new(&policy, random.fork()).take(FRAMES_PER_POLICY).collect();
         let Some((position, _)) = disagreement(&policy, &mut programs, &moments) else { continue };
         let shortest = shrink(&policy, &mut programs, moments[..=position].to_vec());
-        let (_, opinions) = disagreement(&policy, &mut programs, &shortest).expect("it was kept while they disagreed");
+        let (_, opinions) = disagreement(&policy, &mut programs, &shortest)
+            .expect("it was kept while they disagreed");
         let steps: Vec<String> = shortest
             .iter()
-            .map(|moment| format!("{:?} at {} s: {}", moment.step.direction, moment.time, hex(&moment.step.frame)))
+            .map(|moment| {
+                format!(
+                    "{:?} at {} s: {}",
+                    moment.step.direction,
+                    moment.time,
+                    hex(&moment.step.frame)
+                )
+            })
             .collect();
         panic!(
             "FOOBAR_SEED={seed}, policy {round}, {opinions}\n{}\nunder:\n{}",

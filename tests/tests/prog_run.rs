@@ -2,20 +2,18 @@
 
 use foobar_common::reason::{Reason, Verdict};
 use foobar_tests::{
-    frames::{self, Direction, REFERENCE, Row, Step},
-    programs::{Counted, CompiledPolicy, Programs},
+    frames::{self, Direction, Moment, REFERENCE, Row, Step},
+    programs::{CompiledPolicy, Counted, Programs},
 };
 
 /// Instructions that the verifier may have to look at, for each program.
 const VERIFIER_CEILING: u32 = 100_000;
 
 fn expect(row: &Row, programs: &Programs) -> Option<String> {
-    let mut seconds = 0;
-    for step in &row.setup {
-        programs.run(step, seconds);
+    for Moment { time, step } in &row.setup {
+        programs.run(step, *time);
     }
-    seconds += row.wait_s;
-    let finding = programs.run(&row.step, seconds);
+    let finding = programs.run(&row.step, row.time);
     let agrees = (finding.verdict, finding.reason) == (row.verdict, row.reason);
     (!agrees).then(|| {
         format!(
@@ -49,18 +47,30 @@ fn sum<'s>(steps: impl Iterator<Item = &'s Step>) -> Counted {
 fn frames_without_history() {
     let policy = CompiledPolicy::of(REFERENCE);
     let programs = policy.load();
-    let is_plain = |row: &Row| row.setup.is_empty() && !row.name.contains("fragment") && row.step.direction == Direction::Ingress;
+    let is_plain = |row: &Row| {
+        row.setup.is_empty()
+            && !row.name.contains("fragment")
+            && row.step.direction == Direction::Ingress
+    };
     let rows: Vec<Row> = frames::all().into_iter().filter(is_plain).collect();
     let wrong: Vec<String> = rows.iter().filter_map(|row| expect(row, &programs)).collect();
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
-    assert_eq!(programs.counted(), sum(rows.iter().map(|row| &row.step)), "every frame is counted exactly once");
+    assert_eq!(
+        programs.counted(),
+        sum(rows.iter().map(|row| &row.step)),
+        "every frame is counted exactly once"
+    );
 }
 
 /// Before each row with set-up, the programs forget what other rows left.
 #[test]
 fn frames_with_history() {
     let mut programs = CompiledPolicy::of(REFERENCE).load();
-    let has_history = |row: &Row| !row.setup.is_empty() || row.name.contains("fragment") || row.step.direction == Direction::Egress;
+    let has_history = |row: &Row| {
+        !row.setup.is_empty()
+            || row.name.contains("fragment")
+            || row.step.direction == Direction::Egress
+    };
     let rows: Vec<Row> = frames::all().into_iter().filter(has_history).collect();
     let judge = |row: &Row| {
         programs.forget();
@@ -68,7 +78,8 @@ fn frames_with_history() {
     };
     let wrong: Vec<String> = rows.iter().filter_map(judge).collect();
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
-    let steps = rows.iter().flat_map(|row| row.setup.iter().chain([&row.step]));
+    let steps =
+        rows.iter().flat_map(|row| row.setup.iter().map(|moment| &moment.step).chain([&row.step]));
     assert_eq!(programs.counted(), sum(steps), "every frame is counted exactly once");
 }
 
@@ -99,7 +110,12 @@ fn the_rule_is_named() {
     ] {
         let row = frames::all().into_iter().find(|known| known.name == row).expect(row);
         let finding = programs.run(&row.step, 0);
-        assert_eq!((finding.verdict, finding.reason), (Verdict::Pass, Reason::Rule), "{}", row.name);
+        assert_eq!(
+            (finding.verdict, finding.reason),
+            (Verdict::Pass, Reason::Rule),
+            "{}",
+            row.name
+        );
         assert_eq!(finding.rule.as_deref(), Some(rule), "{}", row.name);
     }
 }
@@ -111,6 +127,9 @@ fn the_verifier_has_little_to_do() {
     assert!(programs.len() >= 2, "{programs:?}");
     for (name, instructions) in programs {
         println!("{name}: {instructions} verified instructions");
-        assert!((1..VERIFIER_CEILING).contains(&instructions), "{name} has {instructions} verified instructions");
+        assert!(
+            (1..VERIFIER_CEILING).contains(&instructions),
+            "{name} has {instructions} verified instructions"
+        );
     }
 }

@@ -1,5 +1,8 @@
 //! The bounded cursor: the only place that reads packet bytes.
-#![allow(unsafe_code, reason = "reads raw packet memory; every access is bounds-checked here, once, for all parsers")]
+#![allow(
+    unsafe_code,
+    reason = "reads raw packet memory; every access is bounds-checked here, once, for all parsers"
+)]
 
 use crate::reason::Reason;
 
@@ -100,7 +103,14 @@ impl<const N: usize> Header<N> {
     pub fn address6<const OFFSET: usize>(&self) -> [u32; 4] {
         const { assert!(OFFSET + 16 <= N) }
         // SAFETY: `peek` checked N bytes from `at` on, and the constant assertion keeps the field within them.
-        unsafe { [load(self.at + OFFSET), load(self.at + OFFSET + 4), load(self.at + OFFSET + 8), load(self.at + OFFSET + 12)] }
+        unsafe {
+            [
+                load(self.at + OFFSET),
+                load(self.at + OFFSET + 4),
+                load(self.at + OFFSET + 8),
+                load(self.at + OFFSET + 12),
+            ]
+        }
     }
 
     #[inline(always)]

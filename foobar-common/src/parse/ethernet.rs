@@ -39,6 +39,7 @@ pub fn ethernet(cursor: &mut Cursor) -> Result<Ethernet, Reason> {
     if protocol == VLAN || protocol == SERVICE_VLAN {
         return Err(Reason::VlanDepth);
     }
-    let link_local = header.u32_raw::<0>() == u32::from_ne_bytes([0x01, 0x80, 0xc2, 0x00]) && header.u16::<4>() & 0xfff0 == 0;
+    let link_local = header.u32_raw::<0>() == u32::from_ne_bytes([0x01, 0x80, 0xc2, 0x00])
+        && header.u16::<4>() & 0xfff0 == 0;
     Ok(Ethernet { protocol, link_local })
 }

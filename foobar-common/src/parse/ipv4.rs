@@ -135,12 +135,21 @@ fn skip_authentication(datagram: &mut Datagram<u32>) -> Result<(), Reason> {
 /// # Errors
 /// [`Reason::IcmpUnrelated`] if it is no IPv4 packet from `local` that shows its ports.
 #[inline(always)]
-pub fn quoted(mut cursor: Cursor, remaining: u32, local: u32) -> Result<super::transport::Quoted<u32>, Reason> {
+pub fn quoted(
+    mut cursor: Cursor,
+    remaining: u32,
+    local: u32,
+) -> Result<super::transport::Quoted<u32>, Reason> {
     let header = cursor.take::<20>().map_err(|_| Reason::IcmpUnrelated)?;
     let header_bytes = ((header.u8::<0>() & 0x0f) as u32) * 4;
     let is_first = header.u16::<6>() & OFFSET == 0;
     let from_here = header.u32_raw::<12>() == local;
-    if header.u8::<0>() >> 4 != 4 || header_bytes < HEADER || remaining < header_bytes + 8 || !is_first || !from_here {
+    if header.u8::<0>() >> 4 != 4
+        || header_bytes < HEADER
+        || remaining < header_bytes + 8
+        || !is_first
+        || !from_here
+    {
         return Err(Reason::IcmpUnrelated);
     }
     cursor.skip(header_bytes - HEADER);

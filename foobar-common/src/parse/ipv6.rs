@@ -194,7 +194,11 @@ pub fn extension_step(mut cursor: Cursor, at: u32, remaining: u32, state: u64) -
 /// # Errors
 /// [`Reason::IcmpUnrelated`] if it is no IPv6 packet from `local` that shows its ports, at once or behind a fragment header.
 #[inline(always)]
-pub fn quoted(mut cursor: Cursor, remaining: u32, local: [u32; 4]) -> Result<super::transport::Quoted<[u32; 4]>, Reason> {
+pub fn quoted(
+    mut cursor: Cursor,
+    remaining: u32,
+    local: [u32; 4],
+) -> Result<super::transport::Quoted<[u32; 4]>, Reason> {
     let header = cursor.take::<40>().map_err(|_| Reason::IcmpUnrelated)?;
     if header.u8::<0>() >> 4 != 6 || remaining < 48 || header.address6::<8>() != local {
         return Err(Reason::IcmpUnrelated);

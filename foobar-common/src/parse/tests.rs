@@ -61,7 +61,11 @@ fn ports_stand_where_the_header_length_says() {
     for words in 0..=10 {
         let options = vec![1; words * 4];
         let datagram = v4(&ipv4_packet(&options, 6, 0, &tcp_header(22, 2))).unwrap();
-        assert_eq!(u16::from_be(transport::tcp(&datagram).unwrap().destination_port), 22, "{words} words of options");
+        assert_eq!(
+            u16::from_be(transport::tcp(&datagram).unwrap().destination_port),
+            22,
+            "{words} words of options"
+        );
         assert_eq!(datagram.has_options, words > 0);
     }
 }
@@ -69,15 +73,23 @@ fn ports_stand_where_the_header_length_says() {
 #[test]
 fn headers_that_lie_are_malformed() {
     let good = ipv4_packet(&[], 6, 0, &tcp_header(80, 2));
-    for (at, value, what) in [(0, 0x44, "IHL below 5"), (0, 0x65, "version 6"), (3, 19, "shorter than its header"), (3, 200, "longer than the frame")]
-    {
+    for (at, value, what) in [
+        (0, 0x44, "IHL below 5"),
+        (0, 0x65, "version 6"),
+        (3, 19, "shorter than its header"),
+        (3, 200, "longer than the frame"),
+    ] {
         let mut packet = good.clone();
         packet[at] = value;
         assert_eq!(v4(&packet).err(), Some(Reason::Malformed), "{what}");
     }
     let mut packet = good.clone();
     packet[3] = 30;
-    assert_eq!(transport::tcp(&v4(&packet).unwrap()).err(), Some(Reason::Malformed), "bytes behind the datagram are no header");
+    assert_eq!(
+        transport::tcp(&v4(&packet).unwrap()).err(),
+        Some(Reason::Malformed),
+        "bytes behind the datagram are no header"
+    );
     assert_eq!(v4(&good[..19]).err(), Some(Reason::Truncated));
 }
 
@@ -94,7 +106,8 @@ fn a_source_route_is_found_behind_other_options() {
         (vec![7, 0, 0, 0], Err(Reason::Malformed)),
         (vec![7, 5, 0, 0], Err(Reason::Malformed)),
     ] {
-        let found = v4(&ipv4_packet(&options, 6, 0, &tcp_header(80, 2))).map(|datagram| datagram.source_routed);
+        let found = v4(&ipv4_packet(&options, 6, 0, &tcp_header(80, 2)))
+            .map(|datagram| datagram.source_routed);
         assert_eq!(found, expected, "{options:?}");
     }
 }
@@ -104,7 +117,10 @@ fn an_authentication_header_counts_in_units_of_four() {
     let mut payload = vec![6, 4];
     payload.resize(24, 0);
     payload.extend(tcp_header(443, 2));
-    for datagram in [v4(&ipv4_packet(&[], 51, 0, &payload)).map(|d| (d.protocol, d.remaining)), v6(&ipv6_packet(51, &payload)).map(|d| (d.protocol, d.remaining))] {
+    for datagram in [
+        v4(&ipv4_packet(&[], 51, 0, &payload)).map(|d| (d.protocol, d.remaining)),
+        v6(&ipv6_packet(51, &payload)).map(|d| (d.protocol, d.remaining)),
+    ] {
         assert_eq!(datagram, Ok((6, 20)));
     }
 }
@@ -118,8 +134,14 @@ fn extension_headers_are_walked_to_the_eighth() {
         }
         payload.extend(tcp_header(22, 2));
         let packet = ipv6_packet(if count == 0 { 6 } else { 60 }, &payload);
-        let found = v6(&packet).map(|datagram| transport::tcp(&datagram).map(|tcp| u16::from_be(tcp.destination_port)));
-        assert_eq!(found, if count <= 8 { Ok(Ok(22)) } else { Err(Reason::ExtensionHeader) }, "{count} headers");
+        let found = v6(&packet).map(|datagram| {
+            transport::tcp(&datagram).map(|tcp| u16::from_be(tcp.destination_port))
+        });
+        assert_eq!(
+            found,
+            if count <= 8 { Ok(Ok(22)) } else { Err(Reason::ExtensionHeader) },
+            "{count} headers"
+        );
     }
 }
 
@@ -132,7 +154,9 @@ fn fragments_say_where_they_stand() {
     let short = v4(&ipv4_packet(&[], 6, 0x2000, &tcp_header(80, 2)[..16])).unwrap();
     assert_eq!(transport::tcp(&short).err(), Some(Reason::FragmentShort));
 
-    let atomic = v6(&ipv6_packet(44, &[&[6, 0, 0, 0, 0, 0, 0, 9][..], &tcp_header(80, 2)].concat())).unwrap();
+    let atomic =
+        v6(&ipv6_packet(44, &[&[6, 0, 0, 0, 0, 0, 0, 9][..], &tcp_header(80, 2)].concat()))
+            .unwrap();
     assert!(atomic.fragment.is_whole(), "an atomic fragment is a whole datagram");
     let tail = v6(&ipv6_packet(44, &[60, 0, 0, 0x10, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8])).unwrap();
     assert!(tail.fragment.is_tail());
@@ -143,10 +167,19 @@ fn fragments_say_where_they_stand() {
 fn routing_headers_are_told_by_what_they_leave() {
     for (kind, left, expected) in [(0, 0, true), (2, 1, true), (4, 0, false), (2, 0, false)] {
         let payload = [&[6, 0, kind, left, 0, 0, 0, 0][..], &tcp_header(80, 2)].concat();
-        assert_eq!(v6(&ipv6_packet(43, &payload)).unwrap().source_routed, expected, "type {kind}, {left} segments left");
+        assert_eq!(
+            v6(&ipv6_packet(43, &payload)).unwrap().source_routed,
+            expected,
+            "type {kind}, {left} segments left"
+        );
     }
-    let late = [&[0, 0, 0, 0, 0, 0, 0, 0][..], &[6, 0, 0, 0, 0, 0, 0, 0], &tcp_header(80, 2)].concat();
-    assert_eq!(v6(&ipv6_packet(60, &late)).err(), Some(Reason::ExtensionHeader), "hop-by-hop options come first");
+    let late =
+        [&[0, 0, 0, 0, 0, 0, 0, 0][..], &[6, 0, 0, 0, 0, 0, 0, 0], &tcp_header(80, 2)].concat();
+    assert_eq!(
+        v6(&ipv6_packet(60, &late)).err(),
+        Some(Reason::ExtensionHeader),
+        "hop-by-hop options come first"
+    );
 }
 
 #[test]
@@ -156,7 +189,11 @@ fn vlan_tags_are_read_to_the_second() {
         let frame = [&[0; 12][..], &tag.repeat(count), &[0x08, 0x00]].concat();
         let (mut at, _) = cursor(&frame);
         let found = ethernet::ethernet(&mut at).map(|link| link.protocol);
-        assert_eq!(found, if count <= 2 { Ok(ethernet::IPV4) } else { Err(Reason::VlanDepth) }, "{count} tags");
+        assert_eq!(
+            found,
+            if count <= 2 { Ok(ethernet::IPV4) } else { Err(Reason::VlanDepth) },
+            "{count} tags"
+        );
     }
 }
 

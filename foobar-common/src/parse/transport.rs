@@ -17,7 +17,8 @@ pub mod flag {
 /// (`tcp_valid_flags` in net/netfilter/nf_conntrack_proto_tcp.c); PSH may be added to each. One bit for each combination of the low six flags.
 const VALID_FLAGS: u64 = {
     use flag::*;
-    let combinations = [SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG];
+    let combinations =
+        [SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG];
     let mut bits = 0;
     let mut i = 0;
     while i < combinations.len() {
@@ -105,7 +106,11 @@ pub fn tcp<Address: Copy>(datagram: &Datagram<Address>) -> Result<Tcp, Reason> {
     if bytes < 20 || bytes > datagram.remaining && datagram.fragment.is_whole() {
         return Err(Reason::Malformed);
     }
-    Ok(Tcp { source_port: header.u16_raw::<0>(), destination_port: header.u16_raw::<2>(), flags: header.u8::<13>() })
+    Ok(Tcp {
+        source_port: header.u16_raw::<0>(),
+        destination_port: header.u16_raw::<2>(),
+        flags: header.u8::<13>(),
+    })
 }
 
 /// Reads a UDP header, whose length must fit the datagram.
@@ -154,10 +159,20 @@ fn too_short<Address: Copy>(datagram: &Datagram<Address>) -> Reason {
 /// Reads the transport header that an ICMP error quotes: 8 bytes of it are always there (RFC 792). `echo` is the protocol number of ICMP
 /// in this version of IP, of which a request may be quoted.
 #[inline(always)]
-pub(super) fn quoted<Address>(cursor: Cursor, number: u8, remote: Address, echo: u8) -> Result<Quoted<Address>, Reason> {
+pub(super) fn quoted<Address>(
+    cursor: Cursor,
+    number: u8,
+    remote: Address,
+    echo: u8,
+) -> Result<Quoted<Address>, Reason> {
     let header = cursor.peek::<8>().map_err(|_| Reason::IcmpUnrelated)?;
     if number == protocol::TCP || number == protocol::UDP {
-        Ok(Quoted { remote, protocol: number, local_port: header.u16_raw::<0>(), remote_port: header.u16_raw::<2>() })
+        Ok(Quoted {
+            remote,
+            protocol: number,
+            local_port: header.u16_raw::<0>(),
+            remote_port: header.u16_raw::<2>(),
+        })
     } else if number == echo {
         Ok(Quoted { remote, protocol: number, local_port: header.u16_raw::<4>(), remote_port: 0 })
     } else {

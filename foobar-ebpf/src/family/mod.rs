@@ -48,7 +48,11 @@ pub trait Family {
     /// Remembers a flow.
     fn remember(tuple: &Tuple<Self::Address>, flow: &Flow);
     /// The flow that an ICMP error quotes, sent from `local`.
-    fn quoted(cursor: Cursor, remaining: u32, local: Self::Address) -> Result<Quoted<Self::Address>, Reason>;
+    fn quoted(
+        cursor: Cursor,
+        remaining: u32,
+        local: Self::Address,
+    ) -> Result<Quoted<Self::Address>, Reason>;
     /// Key of a fragmented datagram.
     fn fragment_key(datagram: &Datagram<Self::Address>) -> FragmentKey;
     /// The part of the address that has a token bucket of its own, and the IP version.

@@ -116,7 +116,7 @@ pub extern "C" fn find_flow4(key: *const FlowKey4, flags: u32, jiffies: u64) -> 
     // Onto this function's own stack: kernels before 6.2 take no other key of a map.
     // SAFETY: not null, and the kernel has checked its size.
     let key = unsafe { key.read_volatile() };
-    flows::find(FLOWS4.get_ptr_mut(key), key.protocol as u8, flags, jiffies) as u32
+    flows::find(FLOWS4.get_ptr_mut(key), key.protocol as u8, key.local_port, flags, jiffies) as u32
 }
 
 /// [`Policy::class4`] in the generation that the packet was given. A global function: the kernel verifies it once, for any

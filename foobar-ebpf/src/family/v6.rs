@@ -110,7 +110,9 @@ impl Family for V6 {
 
     #[inline(always)]
     fn is_dhcp_reply(source_port: u16, destination_port: u16, destination: [u32; 4]) -> bool {
-        source_port == DHCP_SERVER && destination_port == DHCP_CLIENT && Self::is_link_local(destination)
+        source_port == DHCP_SERVER
+            && destination_port == DHCP_CLIENT
+            && Self::is_link_local(destination)
     }
 }
 
@@ -124,7 +126,7 @@ pub extern "C" fn find_flow6(key: *const FlowKey6, flags: u32, jiffies: u64) -> 
     // Onto this function's own stack: kernels before 6.2 take no other key of a map.
     // SAFETY: not null, and the kernel has checked its size.
     let key = unsafe { key.read_volatile() };
-    flows::find(FLOWS6.get_ptr_mut(key), key.protocol as u8, flags, jiffies) as u32
+    flows::find(FLOWS6.get_ptr_mut(key), key.protocol as u8, key.local_port, flags, jiffies) as u32
 }
 
 /// [`Policy::class6`] in the generation that the packet was given. A global function: the kernel verifies it once, for any

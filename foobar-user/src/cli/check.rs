@@ -10,7 +10,9 @@ use super::{
     options::{Options, Output},
     print,
 };
-use crate::policy::{Compiler, Config, Diagnostic, Labels, Lists, Policy, Severity, Slots, compile::CompileError};
+use crate::policy::{
+    Compiler, Config, Diagnostic, Labels, Lists, Policy, Severity, Slots, compile::CompileError,
+};
 
 /// Says every error in a configuration and its list files, with line and column; exit code 1 if there is one.
 ///
@@ -43,7 +45,8 @@ impl Check {
         match options.output {
             Output::Json => print::json(&json!({ "ok": ok, "diagnostics": diagnostics }))?,
             Output::Text => {
-                let mut text: String = diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n")).collect();
+                let mut text: String =
+                    diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n")).collect();
                 let verdict = summary.unwrap_or_else(|| errors(&diagnostics));
                 text.push_str(&format!("{}: {verdict}\n", self.config.display()));
                 print::text(&text)?;
@@ -82,7 +85,8 @@ fn summary(config: &Config) -> String {
 }
 
 fn errors(diagnostics: &[Diagnostic]) -> String {
-    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+    let errors =
+        diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
     count(errors, "error", "errors")
 }
 

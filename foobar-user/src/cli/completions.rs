@@ -16,7 +16,12 @@ pub struct Completions {
 
 impl Completions {
     pub fn run(&self) -> Result<ExitCode> {
-        clap_complete::generate(self.shell, &mut super::Cli::command(), "foobar", &mut io::stdout());
+        clap_complete::generate(
+            self.shell,
+            &mut super::Cli::command(),
+            "foobar",
+            &mut io::stdout(),
+        );
         Ok(ExitCode::SUCCESS)
     }
 }

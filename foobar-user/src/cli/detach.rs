@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::{options::{Options, Output}, print};
+use super::{
+    options::{Options, Output},
+    print,
+};
 use crate::{
     control::{api::Detached, client::NotRunning},
     kernel,
@@ -24,8 +27,9 @@ impl Detach {
         let detached = match options.ask(async |client| client.detach().await) {
             Ok(detached) => detached,
             Err(error) if error.downcast_ref().is_some_and(NotRunning::is_certain) => {
-                let detached = kernel::detach(&options.bpf_dir)
-                    .with_context(|| format!("cannot take away what is pinned in {}", options.bpf_dir.display()))?;
+                let detached = kernel::detach(&options.bpf_dir).with_context(|| {
+                    format!("cannot take away what is pinned in {}", options.bpf_dir.display())
+                })?;
                 Detached::from(detached)
             }
             Err(error) => return Err(error),
@@ -44,7 +48,10 @@ fn text(detached: &Detached, options: &Options) -> String {
     } else if detached.interfaces.is_empty() {
         "the filter is gone; it was on no interface any more\n".to_owned()
     } else {
-        format!("the filter is off {}; this server is no longer protected by it\n", detached.interfaces.join(", "))
+        format!(
+            "the filter is off {}; this server is no longer protected by it\n",
+            detached.interfaces.join(", ")
+        )
     };
     for note in &detached.notes {
         text.push_str(&format!("note: {note}\n"));

@@ -51,12 +51,23 @@ pub struct Explain {
 impl Explain {
     pub fn run(&self, options: &Options) -> Result<ExitCode> {
         self.check_usage();
-        let question = Question { from: self.from, to: self.to, protocol: Some(self.protocol.clone()), port: self.port };
+        let question = Question {
+            from: self.from,
+            to: self.to,
+            protocol: Some(self.protocol.clone()),
+            port: self.port,
+        };
         let answer = match &self.config {
             None => options.ask(async |client| client.explain(&question).await)?,
             Some(path) => {
                 let config = configuration::load(path, options.output)?;
-                note::tell(options.output, &format!("asked of a fresh instance under {}, not of the running filter", path.display()));
+                note::tell(
+                    options.output,
+                    &format!(
+                        "asked of a fresh instance under {}, not of the running filter",
+                        path.display()
+                    ),
+                );
                 of_configuration(&config, &question)?
             }
         };
@@ -72,9 +83,10 @@ impl Explain {
         let usage = |kind, problem: String| super::Cli::command().error(kind, problem).exit();
         match self.protocol.parse::<Protocol>() {
             Err(error) => usage(ErrorKind::ValueValidation, format!("--protocol: {error}")),
-            Ok(protocol) if protocol.has_ports() && self.port.is_none() => {
-                usage(ErrorKind::MissingRequiredArgument, format!("--protocol {protocol} needs --port"))
-            }
+            Ok(protocol) if protocol.has_ports() && self.port.is_none() => usage(
+                ErrorKind::MissingRequiredArgument,
+                format!("--protocol {protocol} needs --port"),
+            ),
             Ok(_) => {}
         }
     }
@@ -95,7 +107,19 @@ fn of_configuration(config: &Config, question: &Question) -> Result<Answer> {
 }
 
 fn text(answer: &Answer) -> String {
-    let Answer { packet, verdict, reason, explanation, rule, matched, source_in, rules_for_port, mode, audited, generation } = answer;
+    let Answer {
+        packet,
+        verdict,
+        reason,
+        explanation,
+        rule,
+        matched,
+        source_in,
+        rules_for_port,
+        mode,
+        audited,
+        generation,
+    } = answer;
     let mut text = format!("{verdict}: {explanation}\n");
     let mut fact = |name: &str, value: String| text.push_str(&format!("  {name:<12}  {value}\n"));
     fact("packet", packet.clone());
@@ -105,9 +129,11 @@ fn text(answer: &Answer) -> String {
     for other in source_in.iter().filter(|other| Some(*other) != matched.as_ref()) {
         fact("also in", entry(other));
     }
-    let rules = if rules_for_port.is_empty() { "none".to_owned() } else { rules_for_port.join(", ") };
+    let rules =
+        if rules_for_port.is_empty() { "none".to_owned() } else { rules_for_port.join(", ") };
     fact("port's rules", rules);
-    let nevertheless = if *audited { " (it passes nevertheless, and is counted as audited)" } else { "" };
+    let nevertheless =
+        if *audited { " (it passes nevertheless, and is counted as audited)" } else { "" };
     fact("mode", format!("{mode}{nevertheless}"));
     if let Some(generation) = generation {
         fact("generation", generation.to_string());
@@ -119,7 +145,8 @@ fn text(answer: &Answer) -> String {
 fn entry(matched: &Matched) -> String {
     let Matched { kind, list, entry, origin, comment, expires_at } = matched;
     let until = expires_at.map(|end| format!("until {}", time(end)));
-    let details: Vec<_> = [Some(origin.clone()), until, comment.clone()].into_iter().flatten().collect();
+    let details: Vec<_> =
+        [Some(origin.clone()), until, comment.clone()].into_iter().flatten().collect();
     format!("{entry} of {kind}list {list} ({})", details.join(", "))
 }
 
@@ -147,7 +174,10 @@ mod tests {
             explanation: "The source is on a blocklist.".to_owned(),
             rule: None,
             matched: Some(matched("203.0.113.77")),
-            source_in: vec![matched("203.0.113.77"), Matched { comment: None, expires_at: None, ..matched("203.0.113.0/24") }],
+            source_in: vec![
+                matched("203.0.113.77"),
+                Matched { comment: None, expires_at: None, ..matched("203.0.113.0/24") },
+            ],
             rules_for_port: vec!["ssh".to_owned(), "all-ssh".to_owned()],
             mode: "audit".to_owned(),
             audited: true,

@@ -39,7 +39,9 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Adds entries; those that are there already take the new comment and lifetime
-    #[command(after_help = "Example:\n  foobar allow add admins 198.51.100.7 --ttl 8h --comment 'on call'")]
+    #[command(
+        after_help = "Example:\n  foobar allow add admins 198.51.100.7 --ttl 8h --comment 'on call'"
+    )]
     Add(Add),
     /// Removes entries; what another entry still covers stays covered, and is named
     #[command(after_help = "Example:\n  foobar allow remove admins 198.51.100.7")]
@@ -48,7 +50,9 @@ pub enum Action {
     #[command(after_help = "Example:\n  foobar block replace abuse --file abuse.txt")]
     Replace(Add),
     /// Shows the entries of a list, or the lists there are
-    #[command(after_help = "Examples:\n  foobar allow list\n  foobar allow list admins --output json")]
+    #[command(
+        after_help = "Examples:\n  foobar allow list\n  foobar allow list admins --output json"
+    )]
     List(List),
 }
 
@@ -95,8 +99,12 @@ pub struct List {
 impl Action {
     pub fn run(&self, options: &Options, kind: ListKind) -> Result<ExitCode> {
         match self {
-            Action::Add(add) => edit(options, kind, "add", &add.entries, add.ttl, add.comment.clone())?,
-            Action::Replace(add) => edit(options, kind, "replace", &add.entries, add.ttl, add.comment.clone())?,
+            Action::Add(add) => {
+                edit(options, kind, "add", &add.entries, add.ttl, add.comment.clone())?;
+            }
+            Action::Replace(add) => {
+                edit(options, kind, "replace", &add.entries, add.ttl, add.comment.clone())?;
+            }
             Action::Remove(remove) => edit(options, kind, "remove", &remove.entries, None, None)?,
             Action::List(List { list: Some(name) }) => show(options, kind, name)?,
             Action::List(List { list: None }) => show_all(options, kind)?,
@@ -121,7 +129,8 @@ fn edit(
         comment,
         if_generation: entries.if_generation,
     };
-    let edited = options.ask(async |client| client.edit(kind.word(), &entries.list, action, &edit).await)?;
+    let edited =
+        options.ask(async |client| client.edit(kind.word(), &entries.list, action, &edit).await)?;
     match options.output {
         Output::Json => print::json(&edited),
         Output::Text => print::text(&summary(kind, &edited)),
@@ -131,7 +140,8 @@ fn edit(
 fn summary(kind: ListKind, edited: &ListEdited) -> String {
     let ListEdited { name, generation, added, updated, removed, total, notes, .. } = edited;
     let counts = [(*added, "added"), (*updated, "updated"), (*removed, "removed")];
-    let done: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let done: Vec<_> =
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     let done = if done.is_empty() { "nothing to change".to_owned() } else { done.join(", ") };
     let entries = if *total == 1 { "entry" } else { "entries" };
     let mut text = format!("{kind} {name}: {done}, {total} {entries}, generation {generation}\n");
@@ -174,7 +184,13 @@ pub fn lists_text(lists: &[ListStatus]) -> String {
     let mut table = Table::new(&["LIST", "KIND", "IPV4", "IPV6", "CHANGED AT RUNTIME"], &[2, 3]);
     for ListStatus { kind, name, ipv4, ipv6, changed } in lists {
         let changed = if *changed { "yes" } else { "no" };
-        table.row([name.clone(), kind.clone(), ipv4.to_string(), ipv6.to_string(), changed.to_owned()]);
+        table.row([
+            name.clone(),
+            kind.clone(),
+            ipv4.to_string(),
+            ipv6.to_string(),
+            changed.to_owned(),
+        ]);
     }
     table.render()
 }
@@ -190,8 +206,9 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// A moment in the form of RFC 3339.
-fn time(seconds: u64) -> String {
-    let moment = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH);
+pub fn time(seconds: u64) -> String {
+    let moment =
+        UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH);
     humantime::format_rfc3339_seconds(moment).to_string()
 }
 

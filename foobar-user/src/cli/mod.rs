@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod configuration;
 mod detach;
+mod explain;
 mod failure;
 mod lists;
 mod note;
@@ -13,6 +14,7 @@ mod replay;
 mod run;
 mod status;
 mod table;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -51,6 +53,8 @@ enum Command {
     /// Shows and changes blocklists: who may reach nothing at all.
     #[command(subcommand, after_help = lists::BLOCK_EXAMPLES)]
     Block(lists::Action),
+    Explain(explain::Explain),
+    Watch(watch::Watch),
     Replay(replay::Replay),
     Detach(detach::Detach),
     Completions(completions::Completions),
@@ -65,6 +69,8 @@ pub fn run() -> ExitCode {
         Command::Status(status) => status.run(&options),
         Command::Allow(action) => action.run(&options, ListKind::Allow),
         Command::Block(action) => action.run(&options, ListKind::Block),
+        Command::Explain(explain) => explain.run(&options),
+        Command::Watch(watch) => watch.run(&options),
         Command::Replay(replay) => replay.run(&options),
         Command::Detach(detach) => detach.run(&options),
         Command::Completions(completions) => completions.run(),
@@ -72,5 +78,31 @@ pub fn run() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => failure::report(&error, options.output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(path: &str, command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("foobar "), "{path} has no example");
+            for inner in command.get_subcommands() {
+                check(&format!("{path} {}", inner.get_name()), inner);
+            }
+        }
+        for command in Cli::command().get_subcommands() {
+            check(command.get_name(), command);
+        }
     }
 }

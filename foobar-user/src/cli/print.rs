@@ -12,8 +12,22 @@ use serde::Serialize;
 pub fn text(text: &str) -> Result<()> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
         _ => Ok(()),
+    }
+}
+
+/// Prints one line of several, at once. Returns whether anybody still reads.
+///
+/// # Errors
+/// Standard output cannot be written to.
+pub fn line(line: &str) -> Result<bool> {
+    let mut output = io::stdout().lock();
+    match writeln!(output, "{line}").and_then(|()| output.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        other => other.context("cannot write to standard output").map(|()| true),
     }
 }
 

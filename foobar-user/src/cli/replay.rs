@@ -12,8 +12,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{
-    configuration,
-    note,
+    configuration, note,
     options::{Options, Output},
     print,
     table::Table,
@@ -87,13 +86,20 @@ impl FailOn {
 impl Replay {
     pub fn run(&self, options: &Options) -> Result<ExitCode> {
         let config = configuration::load(&self.config, options.output)?;
-        let against = self.against.as_ref().map(|path| configuration::load(path, options.output)).transpose()?;
+        let against = self
+            .against
+            .as_ref()
+            .map(|path| configuration::load(path, options.output))
+            .transpose()?;
         let mut capture = Capture::open(&self.capture)?;
         needs_root()?;
 
         let local = Local::new(self.local.iter().copied());
         if local.is_empty() {
-            note::tell(options.output, "without --local every frame counts as one that arrives, and no reply is known");
+            note::tell(
+                options.output,
+                "without --local every frame counts as one that arrives, and no reply is known",
+            );
         }
         let load = |config: &Config| Judge::load(config, local.addresses());
         let judge = load(&config)?;
@@ -151,9 +157,9 @@ impl Lines {
     /// Returns whether anybody still reads.
     fn print(&mut self, line: &Line<'_>, frame: &dyn fmt::Display) -> Result<bool> {
         let written = match self.output {
-            Output::Json => {
-                serde_json::to_writer(&mut self.stream, line).map_err(io::Error::from).and_then(|()| writeln!(self.stream))
-            }
+            Output::Json => serde_json::to_writer(&mut self.stream, line)
+                .map_err(io::Error::from)
+                .and_then(|()| writeln!(self.stream)),
             Output::Text => writeln!(self.stream, "{}", line.text(frame)),
         };
         self.check(written)?;
@@ -196,7 +202,11 @@ impl Failures {
 
     fn verdict(&self) -> Result<()> {
         let (Some(on), Some((index, reason))) = (self.on, self.first) else { return Ok(()) };
-        bail!("--fail-on {}: {} with this verdict, the first at index {index} ({reason})", on.word(), frames(self.frames))
+        bail!(
+            "--fail-on {}: {} with this verdict, the first at index {index} ({reason})",
+            on.word(),
+            frames(self.frames)
+        )
     }
 }
 
@@ -221,7 +231,8 @@ fn summary_text(summary: &Summary) -> String {
     for count in reasons {
         table.row([count.verdict.to_owned(), count.reason.to_owned(), count.frames.to_string()]);
     }
-    let changed = changed.map_or_else(String::new, |changed| format!("; {} judged differently", frames(changed)));
+    let changed = changed
+        .map_or_else(String::new, |changed| format!("; {} judged differently", frames(changed)));
     format!("\n{}\n{}: {passed} pass, {dropped} dropped{changed}\n", table.render(), frames(*total))
 }
 
@@ -236,20 +247,37 @@ mod tests {
     }
 
     fn line(index: u64, reason: Reason, against: Option<Reason>) -> Line<'static> {
-        Line { index, direction: "ingress", told: told(reason), audited: false, truncated: false, against: against.map(told) }
+        Line {
+            index,
+            direction: "ingress",
+            told: told(reason),
+            audited: false,
+            truncated: false,
+            against: against.map(told),
+        }
     }
 
     #[test]
     fn a_verdict_can_fail_a_pipeline() {
-        let lines = [line(0, Reason::Rule, None), line(1, Reason::NoRule, None), line(2, Reason::Blocklist, None)];
+        let lines = [
+            line(0, Reason::Rule, None),
+            line(1, Reason::NoRule, None),
+            line(2, Reason::Blocklist, None),
+        ];
         let outcome = |on| {
             let mut failures = Failures::new(on);
             lines.iter().for_each(|line| failures.look(line));
             failures.verdict().map_err(|error| error.to_string())
         };
         assert_eq!(outcome(None), Ok(()));
-        assert_eq!(outcome(Some(FailOn::Drop)).unwrap_err(), "--fail-on drop: 2 frames with this verdict, the first at index 1 (no_rule)");
-        assert_eq!(outcome(Some(FailOn::Pass)).unwrap_err(), "--fail-on pass: 1 frame with this verdict, the first at index 0 (rule)");
+        assert_eq!(
+            outcome(Some(FailOn::Drop)).unwrap_err(),
+            "--fail-on drop: 2 frames with this verdict, the first at index 1 (no_rule)"
+        );
+        assert_eq!(
+            outcome(Some(FailOn::Pass)).unwrap_err(),
+            "--fail-on pass: 1 frame with this verdict, the first at index 0 (rule)"
+        );
     }
 
     #[test]

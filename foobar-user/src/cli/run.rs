@@ -40,7 +40,10 @@ impl Run {
         let wanted = daemon::Options {
             config: self.config.clone(),
             interfaces: self.interfaces.clone(),
-            mode: self.mode.as_deref().map(|mode| if mode == "audit" { Mode::Audit } else { Mode::Enforce }),
+            mode: self
+                .mode
+                .as_deref()
+                .map(|mode| if mode == "audit" { Mode::Audit } else { Mode::Enforce }),
             replace: self.replace,
             runtime_dir: options.runtime_dir.clone(),
             state_dir: options.state_dir.clone(),

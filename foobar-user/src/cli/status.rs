@@ -18,7 +18,9 @@ use crate::control::api::{self, AttachmentStatus, PortStatus};
 
 /// Shows interfaces, attach modes, the policy in force, lists and rates; warnings first.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  foobar status\n  foobar status --output json | jq .policy.generation")]
+#[command(
+    after_help = "Examples:\n  foobar status\n  foobar status --output json | jq .policy.generation"
+)]
 pub struct Status {}
 
 impl Status {
@@ -33,14 +35,16 @@ impl Status {
 }
 
 fn text(status: &api::Status) -> String {
-    let mut text: String = status.warnings.iter().map(|warning| format!("WARNING: {warning}\n")).collect();
+    let mut text: String =
+        status.warnings.iter().map(|warning| format!("WARNING: {warning}\n")).collect();
     if !text.is_empty() {
         text.push('\n');
     }
     for (name, value) in facts(status) {
         text.push_str(&format!("{name:<12}  {value}\n"));
     }
-    for table in [attachments(&status.attachments), lists_text(&status.lists), ports(&status.ports)] {
+    for table in [attachments(&status.attachments), lists_text(&status.lists), ports(&status.ports)]
+    {
         text.push('\n');
         text.push_str(&table);
     }
@@ -51,18 +55,35 @@ fn facts(status: &api::Status) -> [(&'static str, String); 8] {
     let api::Status { daemon, policy, packets, flows, mode, .. } = status;
     let reload = match &daemon.config_loaded.error {
         None => format!("{}, read {}", daemon.config.display(), ago(daemon.config_loaded.at)),
-        Some(error) => format!("{}, last attempt to read it failed: {error}", daemon.config.display()),
+        Some(error) => {
+            format!("{}, last attempt to read it failed: {error}", daemon.config.display())
+        }
     };
     let packets = format!(
         "{} passed/s, {} dropped/s{}",
         rate(packets.passed_rate),
         rate(packets.dropped_rate),
-        if mode == "audit" { format!(", {} audited/s", rate(packets.audited_rate)) } else { String::new() },
+        if mode == "audit" {
+            format!(", {} audited/s", rate(packets.audited_rate))
+        } else {
+            String::new()
+        },
     );
     [
-        ("foobar", format!("{}, pid {}, started {}", daemon.version, daemon.pid, ago(daemon.started_at))),
+        (
+            "foobar",
+            format!("{}, pid {}, started {}", daemon.version, daemon.pid, ago(daemon.started_at)),
+        ),
         ("mode", mode.clone()),
-        ("policy", format!("generation {}, {} rules, in force since {}", policy.generation, policy.rules, ago(policy.applied_at))),
+        (
+            "policy",
+            format!(
+                "generation {}, {} rules, in force since {}",
+                policy.generation,
+                policy.rules,
+                ago(policy.applied_at)
+            ),
+        ),
         ("last change", policy.change.clone()),
         ("config", reload),
         ("metrics", daemon.metrics.clone()),
@@ -130,7 +151,8 @@ mod tests {
 
     #[test]
     fn rates_are_short() {
-        let rates = [0.0, 0.04, 1.23, 99.9, 340.4, 9_999.0, 12_345.0, 999_949.0, 4_500_000.0].map(rate);
+        let rates =
+            [0.0, 0.04, 1.23, 99.9, 340.4, 9_999.0, 12_345.0, 999_949.0, 4_500_000.0].map(rate);
         assert_eq!(rates, ["0", "<0.1", "1.2", "99.9", "340", "9999", "12.3k", "999.9k", "4.5M"]);
     }
 }

@@ -22,13 +22,19 @@ impl Table {
     pub fn render(&self) -> String {
         let columns = self.rows[0].len();
         let widths: Vec<usize> = (0..columns)
-            .map(|column| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+            .map(|column| {
+                self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+            })
             .collect();
         let mut text = String::new();
         for row in &self.rows {
             let cells = row.iter().enumerate().map(|(column, cell)| {
                 let width = widths[column];
-                if self.right.contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                if self.right.contains(&column) {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
             });
             text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
             text.push('\n');
@@ -46,6 +52,9 @@ mod tests {
         let mut table = Table::new(&["LIST", "ENTRIES", "NOTE"], &[1]);
         table.row(["admins".into(), "7".into(), String::new()]);
         table.row(["a".into(), "12345678".into(), "ü".into()]);
-        assert_eq!(table.render(), "LIST     ENTRIES  NOTE\nadmins         7\na       12345678  ü\n");
+        assert_eq!(
+            table.render(),
+            "LIST     ENTRIES  NOTE\nadmins         7\na       12345678  ü\n"
+        );
     }
 }

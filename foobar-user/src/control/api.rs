@@ -4,6 +4,8 @@
 //! GET  /v1/status                         Status
 //! GET  /v1/lists/{allow|block}/{name}     ListPage      ?after=CIDR&limit=N
 //! POST /v1/lists/{allow|block}/{name}/{add|remove|replace}   ListEdit -> ListEdited
+//! POST /v1/explain                        crate::explain::Question -> crate::explain::Answer
+//! GET  /v1/events                         super::watch::Line, one a line, without end      ?dropped=true&port=N
 //! POST /v1/detach                         Detached
 //! ```
 //!

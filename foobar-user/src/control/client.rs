@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, StatusCode,
@@ -16,17 +16,22 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, time};
+use tokio::{net::UnixStream, task::JoinHandle, time};
 
 use super::{
     Refusal,
     api::{Detached, ListEdit, ListEdited, ListEntry, ListPage, Status},
     refusal::Body,
     socket,
+    watch::{Line, WatchQuery},
 };
+use crate::explain::{Answer, Question};
 
 /// The longest that an answer may take: a change of a million entries while the daemon starts.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is wrong with an answer that cannot be understood.
+const OTHER_VERSION: &str = "the daemon's answer is of another version of foobar";
 
 /// Speaks to the daemon of one runtime folder.
 #[derive(Clone, Debug)]
@@ -86,13 +91,53 @@ impl Client {
     }
 
     /// Changes a list; `action` is `add`, `remove` or `replace`.
-    pub async fn edit(&self, kind: &str, name: &str, action: &str, edit: &ListEdit) -> Result<ListEdited> {
+    pub async fn edit(
+        &self,
+        kind: &str,
+        name: &str,
+        action: &str,
+        edit: &ListEdit,
+    ) -> Result<ListEdited> {
         self.post(&format!("{}/{action}", list_path(kind, name)), edit).await
     }
 
     /// Takes the filter off the interfaces and stops the daemon.
     pub async fn detach(&self) -> Result<Detached> {
         self.post("/v1/detach", &serde_json::json!({})).await
+    }
+
+    /// What becomes of a packet, and why.
+    pub async fn explain(&self, question: &Question) -> Result<Answer> {
+        self.post("/v1/explain", question).await
+    }
+
+    /// Sampled packets from now on, each handed to `each`, until that returns `false` or the daemon stops.
+    pub async fn watch(
+        &self,
+        query: &WatchQuery,
+        mut each: impl FnMut(Line) -> Result<bool>,
+    ) -> Result<()> {
+        let port = query.port.map_or_else(String::new, |port| format!("&port={port}"));
+        let path = format!("/v1/events?dropped={}{port}", query.dropped);
+        let mut answer = self.begin(Method::GET, &path, Bytes::new()).await?;
+        if !answer.response.status().is_success() {
+            let status = answer.response.status();
+            return Err(refused(status, &answer.collect().await?));
+        }
+        let mut rest = Vec::new();
+        while let Some(frame) = answer.response.frame().await {
+            let frame = frame
+                .with_context(|| format!("the connection to {} broke", self.socket.display()))?;
+            rest.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+                let line = rest.drain(..=end).collect::<Vec<_>>();
+                let line = serde_json::from_slice(&line).context(OTHER_VERSION)?;
+                if !each(line)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
@@ -103,26 +148,64 @@ impl Client {
         self.send(Method::POST, path, serde_json::to_vec(body)?.into()).await
     }
 
-    async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T> {
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T> {
+        let whole = async {
+            let answer = self.begin(method, path, body).await?;
+            Ok::<_, anyhow::Error>((answer.response.status(), answer.collect().await?))
+        };
+        let (status, answer) = time::timeout(PATIENCE, whole).await.with_context(|| {
+            format!("the daemon on {} did not answer within {PATIENCE:?}", self.socket.display())
+        })??;
+        if status.is_success() {
+            return serde_json::from_slice(&answer).context(OTHER_VERSION);
+        }
+        Err(refused(status, &answer))
+    }
+
+    /// Sends a request, on a connection of its own.
+    async fn begin(&self, method: Method, path: &str, body: Bytes) -> Result<Answering> {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|error| NotRunning { socket: self.socket.clone(), error })?;
-        let (status, answer) = time::timeout(PATIENCE, exchange(stream, method, path, body))
+        begin(stream, method, path, body)
             .await
-            .with_context(|| format!("the daemon on {} did not answer within {PATIENCE:?}", self.socket.display()))?
-            .with_context(|| format!("the connection to {} broke", self.socket.display()))?;
-        if status.is_success() {
-            return serde_json::from_slice(&answer).context("the daemon's answer is of another version of foobar");
-        }
-        match serde_json::from_slice::<Body>(&answer) {
-            Ok(body) => Err(Refusal { status, error: body.error, help: body.help }.into()),
-            Err(_) => bail!("the daemon answered {status}: {}", String::from_utf8_lossy(&answer)),
-        }
+            .with_context(|| format!("the connection to {} broke", self.socket.display()))
     }
 }
 
-/// One request and its answer, on a connection of its own.
-async fn exchange(stream: UnixStream, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes)> {
+/// An answer that is arriving, and the task that drives its connection.
+struct Answering {
+    response: hyper::Response<Incoming>,
+    driver: JoinHandle<hyper::Result<()>>,
+}
+
+impl Answering {
+    /// All of it.
+    async fn collect(mut self) -> Result<Bytes> {
+        Ok(self.response.body_mut().collect().await.context("the answer broke off")?.to_bytes())
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// The daemon's own words.
+fn refused(status: StatusCode, answer: &[u8]) -> anyhow::Error {
+    match serde_json::from_slice::<Body>(answer) {
+        Ok(body) => Refusal { status, error: body.error, help: body.help }.into(),
+        Err(_) => anyhow!("the daemon answered {status}: {}", String::from_utf8_lossy(answer)),
+    }
+}
+
+async fn begin(stream: UnixStream, method: Method, path: &str, body: Bytes) -> Result<Answering> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let request = Request::builder()
@@ -131,12 +214,8 @@ async fn exchange(stream: UnixStream, method: Method, path: &str, body: Bytes) -
         .header(header::HOST, "foobar")
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(body))?;
-    let response: hyper::Response<Incoming> = sender.send_request(request).await?;
-    let status = response.status();
-    let answer = response.into_body().collect().await?.to_bytes();
-    drop(sender);
-    driver.abort();
-    Ok((status, answer))
+    let response = sender.send_request(request).await?;
+    Ok(Answering { response, driver })
 }
 
 fn list_path(kind: &str, name: &str) -> String {

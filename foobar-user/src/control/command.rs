@@ -5,8 +5,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Peer, Refusal,
     api::{Detached, ListEdited, ListPage, Status},
+    watch::{WatchQuery, Watcher},
 };
-use crate::policy::{Entry, ListKind, Prefix, PrefixSet};
+use crate::{
+    explain::{Answer, Question},
+    policy::{Entry, ListKind, Prefix, PrefixSet},
+};
 
 /// Requests that wait for the keeper at most; more wait in their connections.
 const QUEUE: usize = 256;
@@ -20,6 +24,10 @@ pub enum Command {
     List(ListRequest, oneshot::Sender<Result<ListPage, Refusal>>),
     /// A change of a list.
     Edit(EditRequest, oneshot::Sender<Result<ListEdited, Refusal>>),
+    /// What becomes of a packet, and why.
+    Explain(Question, oneshot::Sender<Result<Answer, Refusal>>),
+    /// Sampled packets from now on.
+    Watch(WatchQuery, oneshot::Sender<Result<Watcher, Refusal>>),
     /// Takes the filter off the interfaces and stops the daemon.
     Detach(Peer, oneshot::Sender<Result<Detached, Refusal>>),
 }
@@ -82,7 +90,10 @@ impl Handle {
     ///
     /// # Errors
     /// [`Refusal::stopping`] if the keeper is gone.
-    pub async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refusal> {
+    pub async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.0.send(command(reply)).await.map_err(|_| Refusal::stopping())?;
         answer.await.map_err(|_| Refusal::stopping())

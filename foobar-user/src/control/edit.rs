@@ -19,11 +19,15 @@ const TOLD: usize = 10;
 /// The action or a part of the request makes no sense.
 pub fn understand(action: &str, wanted: &ListEdit) -> Result<(Edit, Vec<String>), Refusal> {
     if !["add", "remove", "replace"].contains(&action) {
-        return Err(Refusal::unknown(format!("a list cannot be {action:?}; there are add, remove and replace")));
+        return Err(Refusal::unknown(format!(
+            "a list cannot be {action:?}; there are add, remove and replace"
+        )));
     }
     if wanted.entries.is_empty() && wanted.text.is_none() {
-        return Err(Refusal::invalid(format!("nothing to {action}: there is no entry in the request"))
-            .help("name prefixes in \"entries\" or send a list file in \"text\""));
+        return Err(Refusal::invalid(format!(
+            "nothing to {action}: there is no entry in the request"
+        ))
+        .help("name prefixes in \"entries\" or send a list file in \"text\""));
     }
     if action == "remove" && (wanted.ttl_seconds.is_some() || wanted.comment.is_some()) {
         return Err(Refusal::invalid("an entry that is removed has no comment and no lifetime"));
@@ -49,9 +53,9 @@ pub fn understand(action: &str, wanted: &ListEdit) -> Result<(Edit, Vec<String>)
 /// # Errors
 /// It is none.
 pub fn one_prefix(text: &str) -> Result<Prefix, Refusal> {
-    Prefix::parse(text).map(|parsed| parsed.prefix).map_err(|PrefixError { message, help }| {
-        Refusal::invalid(message).help(help)
-    })
+    Prefix::parse(text)
+        .map(|parsed| parsed.prefix)
+        .map_err(|PrefixError { message, help }| Refusal::invalid(message).help(help))
 }
 
 /// What is in `entries` and in `text` together.
@@ -62,7 +66,9 @@ fn entries(wanted: &ListEdit, notes: &mut Vec<String>) -> Result<PrefixSet, Refu
         let name = wanted.text_name.as_deref().unwrap_or("list");
         let list = text_list::parse(text.as_bytes());
         mistakes.add_findings(name, &list.errors);
-        notes.extend(list.notes.first.iter().map(|note| format!("{name}:{}: {}", note.line, note.message)));
+        notes.extend(
+            list.notes.first.iter().map(|note| format!("{name}:{}: {}", note.line, note.message)),
+        );
         let more = list.notes.total - list.notes.first.len();
         if more > 0 {
             notes.push(format!("{name}: {more} more lines had bits behind the prefix length"));
@@ -90,12 +96,16 @@ fn entries(wanted: &ListEdit, notes: &mut Vec<String>) -> Result<PrefixSet, Refu
 }
 
 fn comment(wanted: &ListEdit) -> Result<Option<String>, Refusal> {
-    let Some(comment) = wanted.comment.as_deref().map(str::trim).filter(|comment| !comment.is_empty()) else {
+    let Some(comment) =
+        wanted.comment.as_deref().map(str::trim).filter(|comment| !comment.is_empty())
+    else {
         return Ok(None);
     };
     let length = comment.chars().count();
     if length > MAX_COMMENT {
-        return Err(Refusal::invalid(format!("the comment has {length} characters, more than {MAX_COMMENT}")));
+        return Err(Refusal::invalid(format!(
+            "the comment has {length} characters, more than {MAX_COMMENT}"
+        )));
     }
     if comment.chars().any(char::is_control) {
         return Err(Refusal::invalid("the comment has a line break or another control character"));
@@ -110,9 +120,9 @@ fn expiry(ttl_seconds: u64) -> Result<u64, Refusal> {
             .help("give at least one second, or remove the entry"));
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    now.checked_add(ttl_seconds)
-        .filter(|&end| end <= i64::MAX.unsigned_abs())
-        .ok_or_else(|| Refusal::invalid(format!("a lifetime of {ttl_seconds} seconds is longer than time itself")))
+    now.checked_add(ttl_seconds).filter(|&end| end <= i64::MAX.unsigned_abs()).ok_or_else(|| {
+        Refusal::invalid(format!("a lifetime of {ttl_seconds} seconds is longer than time itself"))
+    })
 }
 
 /// What is wrong with the entries, the first ones in full.
@@ -134,7 +144,8 @@ impl Mistakes {
 
     fn add_findings(&mut self, name: &str, findings: &Findings) {
         for finding in &findings.first {
-            let message = format!("{name}:{}:{}: {}", finding.line, finding.column, finding.message);
+            let message =
+                format!("{name}:{}:{}: {}", finding.line, finding.column, finding.message);
             self.add(message, finding.help.clone());
         }
         self.total += findings.total - findings.first.len();

@@ -2,11 +2,12 @@
 //!
 //! - [`api`]: requests and answers, shared by both sides.
 //! - [`refusal`]: an error on its way to the client.
-//! - [`edit`]: a change of a list as it came, understood.
+//! - [`edit`] understands a change of a list as it came.
 //! - [`peer`]: who asks.
 //! - [`command`]: what the server hands to the daemon's owner task, and the way back.
 //! - [`socket`]: the socket file and its permissions.
 //! - [`server`]: routes.
+//! - [`watch`]: live events, the one answer that goes on.
 //! - [`client`]: the other side.
 
 pub mod api;
@@ -19,6 +20,7 @@ pub mod server;
 pub mod socket;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 pub use client::Client;
 pub use peer::Peer;

@@ -4,7 +4,11 @@ use std::{future::Future, io};
 
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State, connect_info::Connected, rejection::{JsonRejection, QueryRejection}},
+    extract::{
+        ConnectInfo, DefaultBodyLimit, Path, Query, Request, State,
+        connect_info::Connected,
+        rejection::{JsonRejection, QueryRejection},
+    },
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -18,8 +22,12 @@ use super::{
     api::{BODY_BYTES, Detached, ListEdit, ListEdited, ListPage, ListQuery, PAGE_ENTRIES, Status},
     command::{Command, EditRequest, Handle, ListRequest},
     edit,
+    watch::{self, WatchQuery},
 };
-use crate::policy::ListKind;
+use crate::{
+    explain::{Answer, Question},
+    policy::ListKind,
+};
 
 /// Serves the control API until `shutdown`; requests under way are answered.
 ///
@@ -39,6 +47,8 @@ pub(super) fn router(keeper: Handle) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/lists/{kind}/{name}", get(list))
         .route("/v1/lists/{kind}/{name}/{action}", post(edit_list))
+        .route("/v1/explain", post(explain))
+        .route("/v1/events", get(events))
         .route("/v1/detach", post(detach))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
@@ -53,12 +63,20 @@ pub(super) struct Caller(pub(super) Option<Peer>);
 
 impl Connected<IncomingStream<'_, UnixListener>> for Caller {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self(Peer::of(stream.io()).inspect_err(|error| warn!(%error, "cannot tell who is connected")).ok())
+        Self(
+            Peer::of(stream.io())
+                .inspect_err(|error| warn!(%error, "cannot tell who is connected"))
+                .ok(),
+        )
     }
 }
 
 /// The mode of the socket keeps others out already; this holds where it was changed by hand.
-async fn only_trusted(ConnectInfo(Caller(peer)): ConnectInfo<Caller>, mut request: Request, next: Next) -> Response {
+async fn only_trusted(
+    ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     match peer {
         Some(peer) if peer.is_trusted() => {
             request.extensions_mut().insert(peer);
@@ -107,6 +125,22 @@ async fn edit_list(
     keeper.ask(|reply| Command::Edit(request, reply)).await?.map(Json)
 }
 
+async fn explain(
+    State(keeper): State<Handle>,
+    body: Result<Json<Question>, JsonRejection>,
+) -> Result<Json<Answer>, Refusal> {
+    let Json(question) = body.map_err(|error| Refusal::invalid(error.body_text()))?;
+    keeper.ask(|reply| Command::Explain(question, reply)).await?.map(Json)
+}
+
+async fn events(
+    State(keeper): State<Handle>,
+    query: Result<Query<WatchQuery>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(query) = query.map_err(|error| Refusal::invalid(error.body_text()))?;
+    keeper.ask(|reply| Command::Watch(query, reply)).await?.map(watch::stream::response)
+}
+
 async fn detach(
     State(keeper): State<Handle>,
     axum::Extension(peer): axum::Extension<Peer>,
@@ -126,7 +160,8 @@ fn list_kind(word: &str) -> Result<ListKind, Refusal> {
     match word {
         "allow" => Ok(ListKind::Allow),
         "block" => Ok(ListKind::Block),
-        other => Err(Refusal::unknown(format!("there are no lists of the kind {other:?}, only allow and block"))),
+        other => Err(Refusal::unknown(format!(
+            "there are no lists of the kind {other:?}, only allow and block"
+        ))),
     }
 }
-

@@ -33,7 +33,10 @@ pub fn bind(runtime_dir: &Path) -> Result<UnixListener> {
     match fs::symlink_metadata(&path) {
         Ok(found) if found.file_type().is_socket() => fs::remove_file(&path)
             .with_context(|| format!("cannot remove the old control socket {}", path.display()))?,
-        Ok(_) => bail!("{} is there and is no socket; remove it or choose another --runtime-dir", path.display()),
+        Ok(_) => bail!(
+            "{} is there and is no socket; remove it or choose another --runtime-dir",
+            path.display()
+        ),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
             return Err(error).with_context(|| format!("cannot look at {}", path.display()));

@@ -69,9 +69,12 @@ fn keeper() -> (Handle, JoinHandle<()>, Arc<Mutex<Vec<EditRequest>>>) {
                 }
                 Command::Detach(_, reply) => {
                     let interfaces = vec!["eth7".to_owned()];
-                    reply.send(Ok(Detached { found: true, interfaces, notes: Vec::new() })).unwrap();
+                    reply
+                        .send(Ok(Detached { found: true, interfaces, notes: Vec::new() }))
+                        .unwrap();
                     return;
                 }
+                Command::Explain(..) | Command::Watch(..) => panic!("watch::tests asks that"),
             }
         }
     });
@@ -92,7 +95,8 @@ fn status() -> Status {
 
 fn page(request: &ListRequest) -> Result<ListPage, Refusal> {
     if request.name != "admins" || request.kind != ListKind::Allow {
-        return Err(Refusal::unknown(format!("there is no {} {}", request.kind, request.name)).help("allowlists are: admins"));
+        return Err(Refusal::unknown(format!("there is no {} {}", request.kind, request.name))
+            .help("allowlists are: admins"));
     }
     let all: Vec<_> = (1..=5).map(|i| format!("192.0.2.{i}/32")).collect();
     let after = request.after.map(|after| after.to_string());
@@ -102,7 +106,14 @@ fn page(request: &ListRequest) -> Result<ListPage, Refusal> {
         .collect();
     let next = (entries.len() > 2).then(|| entries[1].entry.clone());
     entries.truncate(2);
-    Ok(ListPage { kind: "allow".into(), name: "admins".into(), generation: 9, total: 5, entries, next })
+    Ok(ListPage {
+        kind: "allow".into(),
+        name: "admins".into(),
+        generation: 9,
+        total: 5,
+        entries,
+        next,
+    })
 }
 
 fn edited(request: EditRequest) -> ListEdited {
@@ -133,12 +144,16 @@ async fn a_long_list_comes_in_pages() {
     let (generation, entries) = fixture.client.list("allow", "admins").await.unwrap();
     assert_eq!(generation, 9);
     let found: Vec<_> = entries.iter().map(|entry| entry.entry.as_str()).collect();
-    assert_eq!(found, ["192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.5/32"]);
+    assert_eq!(
+        found,
+        ["192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.5/32"]
+    );
 }
 
 #[tokio::test]
 async fn an_unknown_list_comes_with_those_there_are() {
-    let refusal = refusal(Fixture::start().client.list("allow", "strange name/?&").await.unwrap_err());
+    let refusal =
+        refusal(Fixture::start().client.list("allow", "strange name/?&").await.unwrap_err());
     assert_eq!(refusal.status, StatusCode::NOT_FOUND);
     assert_eq!(refusal.error, "there is no allowlist strange name/?&");
     assert_eq!(refusal.help.as_deref(), Some("allowlists are: admins"));
@@ -160,7 +175,10 @@ async fn an_addition_arrives_with_everything_that_was_said() {
     assert!(answer.notes[0].contains("\"10.1.2.3/8\" became 10.0.0.0/8"), "{:?}", answer.notes);
 
     let asked = fixture.asked();
-    assert_eq!((asked.kind, asked.name.as_str(), asked.if_generation), (ListKind::Allow, "admins", Some(9)));
+    assert_eq!(
+        (asked.kind, asked.name.as_str(), asked.if_generation),
+        (ListKind::Allow, "admins", Some(9))
+    );
     assert_eq!(asked.peer.uid, nix::unistd::geteuid().as_raw());
     assert_eq!(asked.peer.pid, std::process::id().cast_signed());
     assert!(!asked.peer.comm.is_empty());
@@ -176,8 +194,13 @@ async fn an_addition_arrives_with_everything_that_was_said() {
 #[tokio::test]
 async fn a_file_replaces_a_list_as_a_whole() {
     let fixture = Fixture::start();
-    let text: String = (0..100_000u32).map(|i| format!("{}\n", std::net::Ipv4Addr::from_bits(2 * i))).collect();
-    let edit = ListEdit { text: Some(text), text_name: Some("big.txt".into()), ..entries(&["2001:db8::/32"]) };
+    let text: String =
+        (0..100_000u32).map(|i| format!("{}\n", std::net::Ipv4Addr::from_bits(2 * i))).collect();
+    let edit = ListEdit {
+        text: Some(text),
+        text_name: Some("big.txt".into()),
+        ..entries(&["2001:db8::/32"])
+    };
     fixture.edit("replace", &edit).await.unwrap();
     let Edit::ReplaceSet(set) = fixture.asked().edit else { panic!("not a plain replacement") };
     assert_eq!((set.len4(), set.len6()), (100_000, 1));
@@ -207,10 +230,26 @@ async fn requests_that_make_no_sense_are_refused() {
     let cases = [
         ("add", ListEdit::default(), "nothing to add"),
         ("add", ListEdit { ttl_seconds: Some(0), ..entries(&["192.0.2.1"]) }, "is over already"),
-        ("add", ListEdit { ttl_seconds: Some(u64::MAX), ..entries(&["192.0.2.1"]) }, "longer than time"),
-        ("add", ListEdit { comment: Some("two\nlines".into()), ..entries(&["192.0.2.1"]) }, "line break"),
-        ("add", ListEdit { comment: Some("x".repeat(201)), ..entries(&["192.0.2.1"]) }, "201 characters"),
-        ("remove", ListEdit { comment: Some("why".into()), ..entries(&["192.0.2.1"]) }, "no comment"),
+        (
+            "add",
+            ListEdit { ttl_seconds: Some(u64::MAX), ..entries(&["192.0.2.1"]) },
+            "longer than time",
+        ),
+        (
+            "add",
+            ListEdit { comment: Some("two\nlines".into()), ..entries(&["192.0.2.1"]) },
+            "line break",
+        ),
+        (
+            "add",
+            ListEdit { comment: Some("x".repeat(201)), ..entries(&["192.0.2.1"]) },
+            "201 characters",
+        ),
+        (
+            "remove",
+            ListEdit { comment: Some("why".into()), ..entries(&["192.0.2.1"]) },
+            "no comment",
+        ),
         ("delete", entries(&["192.0.2.1"]), "there are add, remove and replace"),
     ];
     for (action, edit, expected) in cases {
@@ -264,13 +303,18 @@ async fn errors_are_json_for_every_client() {
         (get("/v1/lists/allow/admins?limit=many"), "400", "limit"),
         (post(add, "{"), "400", "JSON"),
         (post(add, r#"{"entrys":[]}"#), "400", "unknown field `entrys`"),
-        (post("/v1/lists/grey/admins/add", r#"{"entries":["192.0.2.1"]}"#), "404", "only allow and block"),
+        (
+            post("/v1/lists/grey/admins/add", r#"{"entries":["192.0.2.1"]}"#),
+            "404",
+            "only allow and block",
+        ),
     ];
     for (request, status, message) in cases {
         let answer = raw(&fixture, &request).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
-        let body: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{request}: {answer}"));
+        let body: serde_json::Value =
+            serde_json::from_str(body).unwrap_or_else(|_| panic!("{request}: {answer}"));
         assert!(body["error"].as_str().unwrap().contains(message), "{request}: {answer}");
     }
 }

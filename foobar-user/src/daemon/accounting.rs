@@ -7,7 +7,11 @@ use std::{
 
 use foobar_common::reason::{Reason, Verdict};
 
-use crate::{kernel::Counters, policy::Labels};
+use crate::{
+    control::watch::{Totals, suppressed::Counts},
+    kernel::Counters,
+    policy::Labels,
+};
 
 /// How far back the rates of `foobar status` look.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -36,7 +40,7 @@ struct Meaning {
 #[derive(Clone, Debug)]
 pub struct Accounting {
     meanings: Vec<Option<Meaning>>,
-    rows: usize,
+    ports: Vec<u16>,
 }
 
 impl Accounting {
@@ -44,16 +48,17 @@ impl Accounting {
     pub fn new(labels: &Labels, ports: &[u16]) -> Self {
         let meaning = |counter: u16| {
             let meaning = labels.describe(counter)?;
-            let row = ports.iter().position(|&port| meaning.port == Some(port)).unwrap_or(ports.len());
+            let row =
+                ports.iter().position(|&port| meaning.port == Some(port)).unwrap_or(ports.len());
             Some(Meaning { reason: meaning.reason, row })
         };
         let end = u16::try_from(labels.len()).unwrap_or(u16::MAX);
-        Self { meanings: (0..end).map(meaning).collect(), rows: ports.len() + 1 }
+        Self { meanings: (0..end).map(meaning).collect(), ports: ports.to_vec() }
     }
 
     /// Sums per row; `accepted` is left at 0.
     pub fn rows(&self, counters: &Counters) -> Vec<Tally> {
-        let mut rows = vec![Tally::default(); self.rows];
+        let mut rows = vec![Tally::default(); self.ports.len() + 1];
         for (number, meaning) in self.meanings.iter().enumerate() {
             let Some(Meaning { reason, row }) = *meaning else { continue };
             let packets = counters.ingress.get(number).map_or(0, |counter| counter.packets);
@@ -61,7 +66,8 @@ impl Accounting {
                 Verdict::Pass => rows[row].passed += packets,
                 Verdict::Drop => rows[row].dropped += packets,
             }
-            rows[row].audited += counters.ingress_audited.get(number).map_or(0, |counter| counter.packets);
+            rows[row].audited +=
+                counters.ingress_audited.get(number).map_or(0, |counter| counter.packets);
         }
         rows
     }
@@ -75,10 +81,35 @@ impl Accounting {
             let Some(Meaning { reason, .. }) = *meaning else { continue };
             if reason.verdict() == Verdict::Drop {
                 let packets = kept.iter().chain(&dropped).filter_map(|table| table.get(number));
-                *refused.entry(reason).or_default() += packets.map(|counter| counter.packets).sum::<u64>();
+                *refused.entry(reason).or_default() +=
+                    packets.map(|counter| counter.packets).sum::<u64>();
             }
         }
         refused
+    }
+
+    /// All packets and those of each named port, both directions together.
+    pub fn totals(&self, counters: &Counters) -> Totals {
+        let Counters { ingress, ingress_audited, egress, egress_audited } = counters;
+        let mut totals = Totals::default();
+        totals.ports.extend(self.ports.iter().map(|&port| (port, Counts::default())));
+        for (number, meaning) in self.meanings.iter().enumerate() {
+            let Some(Meaning { reason, row }) = *meaning else { continue };
+            let tables = [ingress, egress, ingress_audited, egress_audited];
+            let packets: u64 = tables
+                .into_iter()
+                .filter_map(|table| table.get(number))
+                .map(|counter| counter.packets)
+                .sum();
+            let of_port = self.ports.get(row).and_then(|port| totals.ports.get_mut(port));
+            for counts in [Some(&mut totals.all), of_port].into_iter().flatten() {
+                match reason.verdict() {
+                    Verdict::Pass => counts.passed += packets,
+                    Verdict::Drop => counts.dropped += packets,
+                }
+            }
+        }
+        totals
     }
 }
 
@@ -116,11 +147,14 @@ impl History {
 
     /// The last counts and the rates up to them, by row; empty before the first reading.
     pub fn rows(&self) -> Vec<(Tally, Rate)> {
-        let (Some((before, old)), Some((now, new))) = (self.samples.front(), self.samples.back()) else {
+        let (Some((before, old)), Some((now, new))) = (self.samples.front(), self.samples.back())
+        else {
             return Vec::new();
         };
         let seconds = now.duration_since(*before).as_secs_f64();
-        let rate = |old: u64, new: u64| if seconds > 0.0 { new.saturating_sub(old) as f64 / seconds } else { 0.0 };
+        let rate = |old: u64, new: u64| {
+            if seconds > 0.0 { new.saturating_sub(old) as f64 / seconds } else { 0.0 }
+        };
         let rows = old.iter().zip(new).map(|(old, new)| {
             let rates = Rate {
                 passed: rate(old.passed, new.passed),

@@ -5,11 +5,7 @@ use anyhow::Result;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{
-    intent::Intent,
-    keeper::Keeper,
-    pipeline::Durability,
-};
+use super::{intent::Intent, keeper::Keeper, pipeline::Durability};
 use crate::{
     control::{
         Refusal,
@@ -66,8 +62,15 @@ impl Keeper {
     }
 }
 
-fn refuse(request: &EditRequest, refusal: Refusal, reply: oneshot::Sender<Result<ListEdited, Refusal>>) {
-    warn!("refused a change of the {} {} by {}: {refusal}", request.kind, request.name, request.peer);
+fn refuse(
+    request: &EditRequest,
+    refusal: Refusal,
+    reply: oneshot::Sender<Result<ListEdited, Refusal>>,
+) {
+    warn!(
+        "refused a change of the {} {} by {}: {refusal}",
+        request.kind, request.name, request.peer
+    );
     let _ = reply.send(Err(refusal));
 }
 
@@ -88,6 +91,8 @@ fn apply(intent: &mut Intent, request: &EditRequest) -> Result<ListEdited, Refus
         total: 0,
         notes: notes.clone(),
     };
+    // A list that is replaced by what it holds differs from the configuration from now on, unless it did before.
+    let mut same = true;
     let what = match edit {
         Edit::Add(entries) => {
             let added = intent.lists.add(*kind, name, entries)?;
@@ -99,22 +104,34 @@ fn apply(intent: &mut Intent, request: &EditRequest) -> Result<ListEdited, Refus
             let removed = intent.lists.remove(*kind, name, prefixes)?;
             edited.removed = removed.removed;
             edited.notes.extend(removed.notes);
-            format!("remove {name}: {}", named(prefixes.len(), prefixes.iter().map(Prefix::to_string)))
+            format!(
+                "remove {name}: {}",
+                named(prefixes.len(), prefixes.iter().map(Prefix::to_string))
+            )
         }
         Edit::Replace(entries) => {
             let replaced = intent.lists.replace(*kind, name, entries)?;
             (edited.added, edited.removed) = (replaced.added, replaced.removed);
-            edited.updated = entries.len() - replaced.added;
-            format!("replace {name}: {} entries", entries.len())
+            edited.updated = replaced.after - replaced.added;
+            format!("replace {name}: {} entries", replaced.after)
         }
         Edit::ReplaceSet(set) => {
+            let before = intent.lists.clone();
             let replaced = intent.lists.replace_set(*kind, name, set.clone())?;
             (edited.added, edited.removed) = (replaced.added, replaced.removed);
-            format!("replace {name}: {} entries", set.len())
+            let old = before.get(*kind, name)?.overlay();
+            let new = intent.lists.get(*kind, name)?.overlay();
+            same = replaced.added + replaced.removed == 0
+                && old.replaced.is_some()
+                && old.details == new.details;
+            if same {
+                intent.lists = before;
+            }
+            format!("replace {name}: {} entries", replaced.after)
         }
     };
     edited.total = intent.lists.get(*kind, name)?.len();
-    if edited.added + edited.updated + edited.removed > 0 || matches!(edit, Edit::ReplaceSet(_)) {
+    if edited.added + edited.updated + edited.removed > 0 || !same {
         intent.record(format!("{peer}: {} {what}", kind.word()));
     }
     edited.generation = intent.generation;
@@ -188,15 +205,22 @@ mod tests {
     #[test]
     fn each_change_has_a_generation_and_says_who_did_what() {
         let mut intent = intent();
-        let edited = apply(&mut intent, &request("admins", add(&["192.0.2.1", "192.0.2.2"]))).unwrap();
+        let edited =
+            apply(&mut intent, &request("admins", add(&["192.0.2.1", "192.0.2.2"]))).unwrap();
         assert_eq!((edited.generation, edited.added, edited.total), (8, 2, 4));
         assert_eq!(edited.notes, ["noted before"]);
-        let edited = apply(&mut intent, &request("admins", Edit::Remove(vec![prefix("192.0.2.1")]))).unwrap();
+        let edited =
+            apply(&mut intent, &request("admins", Edit::Remove(vec![prefix("192.0.2.1")])))
+                .unwrap();
         assert_eq!((edited.generation, edited.removed, edited.total), (9, 1, 3));
         assert_eq!(intent.news.len(), 2);
         let (generation, change) = &intent.news[1];
         assert_eq!(*generation, 9);
-        assert!(change.contains("uid 0, pid 42, test") && change.ends_with("allow remove admins: 192.0.2.1/32"), "{change}");
+        assert!(
+            change.contains("uid 0, pid 42, test")
+                && change.ends_with("allow remove admins: 192.0.2.1/32"),
+            "{change}"
+        );
     }
 
     #[test]
@@ -208,14 +232,30 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_is_replaced_by_what_it_holds_changes_once() {
+        let mut intent = intent();
+        let set = || ["198.51.100.0/24", "2001:db8::/32"].map(prefix).into_iter().collect();
+        let edited = apply(&mut intent, &request("admins", Edit::ReplaceSet(set()))).unwrap();
+        assert_eq!((edited.generation, edited.added, edited.removed), (8, 0, 0));
+        assert!(intent.lists.get(ListKind::Allow, "admins").unwrap().is_changed());
+        let edited = apply(&mut intent, &request("admins", Edit::ReplaceSet(set()))).unwrap();
+        assert_eq!(edited.generation, 8);
+    }
+
+    #[test]
     fn a_script_that_saw_another_generation_changes_nothing() {
         let mut intent = intent();
-        let wanted = EditRequest { if_generation: Some(7), ..request("admins", add(&["192.0.2.1"])) };
+        let wanted =
+            EditRequest { if_generation: Some(7), ..request("admins", add(&["192.0.2.1"])) };
         apply(&mut intent, &wanted).unwrap();
-        let again = EditRequest { if_generation: Some(7), ..request("admins", add(&["192.0.2.2"])) };
+        let again =
+            EditRequest { if_generation: Some(7), ..request("admins", add(&["192.0.2.2"])) };
         let refusal = apply(&mut intent, &again).unwrap_err();
         assert_eq!(refusal.error, "the policy is of generation 8, not 7");
-        assert_eq!((intent.generation, intent.lists.get(ListKind::Allow, "admins").unwrap().len()), (8, 3));
+        assert_eq!(
+            (intent.generation, intent.lists.get(ListKind::Allow, "admins").unwrap().len()),
+            (8, 3)
+        );
     }
 
     #[test]
@@ -226,7 +266,9 @@ mod tests {
         let refusal = apply(&mut intent, &request("admins", some)).unwrap_err();
         assert_eq!(refusal.error, "192.0.2.9/32 is no entry of \"admins\"");
         assert_eq!(intent.generation, 8);
-        let edited = apply(&mut intent, &request("admins", Edit::Remove(vec![prefix("198.51.100.7")]))).unwrap();
+        let edited =
+            apply(&mut intent, &request("admins", Edit::Remove(vec![prefix("198.51.100.7")])))
+                .unwrap();
         assert_eq!(edited.notes[1], "198.51.100.7/32 is still covered by 198.51.100.0/24");
     }
 

@@ -20,14 +20,21 @@ pub fn explain(shared: &Shared, question: &Question) -> Result<Answer, Refusal> 
     })?;
     let ask = || -> Result<Answer> {
         let frame = packet.frame();
-        let request = TraceRequest { direction: Direction::Ingress, frame: &frame, read_only: true, jiffies: 0 };
+        let request = TraceRequest {
+            direction: Direction::Ingress,
+            frame: &frame,
+            read_only: true,
+            jiffies: 0,
+        };
         let traced = shared.with_engine(|engine| engine.trace(&request))?;
-        let meaning = published
-            .legend
-            .labels
-            .describe(traced.counter)
-            .with_context(|| format!("the program in force counted under number {}, which stands for nothing", traced.counter))?;
-        let finding = Finding { verdict: meaning.verdict, reason: meaning.reason, rule: meaning.rule };
+        let meaning = published.legend.labels.describe(traced.counter).with_context(|| {
+            format!(
+                "the program in force counted under number {}, which stands for nothing",
+                traced.counter
+            )
+        })?;
+        let finding =
+            Finding { verdict: meaning.verdict, reason: meaning.reason, rule: meaning.rule };
         Ok(Answer::new(&packet, &policy, &finding))
     };
     ask().map_err(|error| Refusal::from_error(&error))

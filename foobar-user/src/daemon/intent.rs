@@ -52,7 +52,13 @@ impl Intent {
 
     /// The policy that follows.
     pub fn policy(&self) -> Policy {
-        Policy::new(&self.config, self.lists.clone(), self.own_addresses.clone(), self.flow_epoch, self.generation)
+        Policy::new(
+            &self.config,
+            self.lists.clone(),
+            self.own_addresses.clone(),
+            self.flow_epoch,
+            self.generation,
+        )
     }
 
     /// What of it is kept on disk.

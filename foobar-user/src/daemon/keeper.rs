@@ -17,6 +17,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
+    explain,
     intent::{Intent, now},
     pipeline::Tables,
     report,
@@ -42,6 +43,15 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Changes that are put in force together at most.
 const BATCH: usize = 128;
 
+/// Ends the daemon with its keeper, also if that panics: without one it would answer nobody.
+struct StopWithKeeper(watch::Sender<bool>);
+
+impl Drop for StopWithKeeper {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
 /// Owns everything that a policy follows from.
 pub struct Keeper {
     pub(super) shared: Arc<Shared>,
@@ -63,7 +73,7 @@ impl Keeper {
         Arc::clone(&self.shared)
     }
 
-    /// Starts the keeper's thread. It ends with `stopped`, or after a detach, which it tells by `stop`.
+    /// Starts the keeper's thread. It ends with `stopped` or after a detach, and tells so by `stop`.
     ///
     /// # Errors
     /// No thread, no signal handler or no netlink socket can be had.
@@ -78,7 +88,10 @@ impl Keeper {
         let surroundings = Surroundings::watch()?;
         thread::Builder::new()
             .name("keeper".to_owned())
-            .spawn(move || runtime.block_on(self.run(inbox, reload, surroundings, &stop, stopped)))
+            .spawn(move || {
+                let _stop = StopWithKeeper(stop);
+                runtime.block_on(self.run(inbox, reload, surroundings, stopped));
+            })
             .context("cannot start the keeper's thread")
     }
 
@@ -87,7 +100,6 @@ impl Keeper {
         mut inbox: mpsc::Receiver<Command>,
         mut reload: Signal,
         mut surroundings: Surroundings,
-        stop: &watch::Sender<bool>,
         mut stopped: watch::Receiver<bool>,
     ) {
         let mut batch = Vec::with_capacity(BATCH);
@@ -100,7 +112,6 @@ impl Keeper {
                 _ = reload.recv() => self.reload("SIGHUP"),
                 received = inbox.recv_many(&mut batch, BATCH) => {
                     if received == 0 || self.answer(batch.drain(..)) {
-                        stop.send_replace(true);
                         return;
                     }
                 }
@@ -124,6 +135,12 @@ impl Keeper {
                 // An answer that nobody waits for any more is no error.
                 Command::Status(reply) => drop(reply.send(report::status(&self.shared))),
                 Command::List(request, reply) => drop(reply.send(self.page(&request))),
+                Command::Explain(question, reply) => {
+                    drop(reply.send(explain::explain(&self.shared, &question)))
+                }
+                Command::Watch(query, reply) => {
+                    drop(reply.send(self.shared.feed.watch(query).ok_or_else(Refusal::stopping)))
+                }
                 Command::Detach(peer, reply) => {
                     if self.detach(&peer, reply) {
                         return true;
@@ -139,7 +156,8 @@ impl Keeper {
     /// A part of a list.
     fn page(&self, request: &ListRequest) -> Result<ListPage, Refusal> {
         let list = self.current.lists.get(request.kind, &request.name)?;
-        let configured = self.current.config.lists.iter().find(|configured| configured.name == list.name);
+        let configured =
+            self.current.config.lists.iter().find(|configured| configured.name == list.name);
         let origin = |list: &List, prefix: &Prefix| {
             if list.is_runtime(prefix) {
                 "runtime"
@@ -149,7 +167,10 @@ impl Keeper {
                 "file"
             }
         };
-        let mut rest = list.iter().skip_while(|entry| request.after.is_some_and(|after| entry.prefix <= after)).peekable();
+        let mut rest = list
+            .iter()
+            .skip_while(|entry| request.after.is_some_and(|after| entry.prefix <= after))
+            .peekable();
         let entries: Vec<_> = rest
             .by_ref()
             .take(request.limit)
@@ -180,13 +201,15 @@ impl Keeper {
         warn!("{peer} detaches the filter");
         match engine.detach() {
             Ok(detached) => {
-                info!("the filter is off {}", detached.interfaces.join(", "));
+                info!(interfaces = ?detached.interfaces, "the filter is gone");
                 let _ = reply.send(Ok(detached.into()));
             }
             Err(problem) => {
-                let problem = anyhow::Error::new(problem).context("cannot detach all of the filter");
-                let refusal = Refusal::from_error(&problem)
-                    .help("the daemon stops now; run `foobar detach` again, which then works without it");
+                let problem =
+                    anyhow::Error::new(problem).context("cannot detach all of the filter");
+                let refusal = Refusal::from_error(&problem).help(
+                    "the daemon stops now; run `foobar detach` again, which then works without it",
+                );
                 warn!("{refusal}");
                 let _ = reply.send(Err(refusal));
             }
@@ -195,7 +218,11 @@ impl Keeper {
     }
 
     fn until_next_expiry(&self) -> Duration {
-        let until = self.current.lists.next_expiry().map(|end| Duration::from_secs(end.saturating_sub(now())));
+        let until = self
+            .current
+            .lists
+            .next_expiry()
+            .map(|end| Duration::from_secs(end.saturating_sub(now())));
         // What could not be taken out stays overdue, and must not keep everything else from being done.
         let shortest = if self.expiry_failed { RETRY } else { Duration::ZERO };
         until.unwrap_or(LONGEST_SLEEP).clamp(shortest, LONGEST_SLEEP)

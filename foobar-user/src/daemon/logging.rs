@@ -25,15 +25,23 @@ const JOURNAL: &str = "JOURNAL_STREAM";
 /// `RUST_LOG` cannot be understood.
 pub fn start(json: bool) -> Result<()> {
     let filter = match env::var(EnvFilter::DEFAULT_ENV) {
-        Ok(wanted) => EnvFilter::try_new(&wanted)
-            .map_err(|error| anyhow!("{} {wanted:?} cannot be understood: {error}", EnvFilter::DEFAULT_ENV))?,
+        Ok(wanted) => EnvFilter::try_new(&wanted).map_err(|error| {
+            anyhow!("{} {wanted:?} cannot be understood: {error}", EnvFilter::DEFAULT_ENV)
+        })?,
         Err(_) => EnvFilter::new("info"),
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false);
     if json {
         log.json().flatten_event(true).init();
     } else if env::var_os(JOURNAL).is_some() {
-        log.with_ansi(false).event_format(Journal(Format::default().without_time().with_target(false).with_level(false))).init();
+        log.with_ansi(false)
+            .event_format(Journal(
+                Format::default().without_time().with_target(false).with_level(false),
+            ))
+            .init();
     } else {
         log.with_ansi(io::stderr().is_terminal()).init();
     }
@@ -48,7 +56,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let priority = match *event.metadata().level() {
             Level::ERROR => 3,
             Level::WARN => 4,

@@ -6,13 +6,16 @@
 //! - [`intent`]: everything that a policy follows from.
 //! - [`keeper`]: the one owner of the policy; [`pipeline`] is the one way of a change, [`edits`], [`reload`] and [`upkeep`]
 //!   are who sends changes down that way.
-//! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates, log of drops), [`scrape`] (metrics), [`report`]
-//!   (status).
+//! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates), [`scrape`] (metrics), [`report`] (status),
+//!   [`explain`] (one packet in question).
+//! - [`events`]: sampled packets, for those who watch and for the log ([`drops`]).
 //! - [`logging`]: the log.
 
 mod accounting;
 mod drops;
 mod edits;
+mod events;
+mod explain;
 mod intent;
 mod keeper;
 pub mod logging;
@@ -49,7 +52,8 @@ use crate::{
 /// # Errors
 /// It cannot start; then nothing was attached or changed. Once it runs, only the loss of its control socket.
 pub async fn run(options: Options) -> Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     preflight::capabilities()?;
     let settings = options.read()?;
     let claims = preflight::claim(&settings).await?;
@@ -66,12 +70,18 @@ pub async fn run(options: Options) -> Result<()> {
         // An error means that the sender is gone, which is an end as well.
         let _ = stopped.wait_for(|&stopped| stopped).await;
     };
-    let control = tokio::spawn(server::serve(claims.control, handle, until_stopped(stopped.clone())));
+    let control =
+        tokio::spawn(server::serve(claims.control, handle, until_stopped(stopped.clone())));
     let monitor = tokio::spawn(monitor::run(Arc::clone(&shared), until_stopped(stopped.clone())));
+    let events = tokio::spawn(events::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let metrics = claims.metrics.map(|listener| {
         info!("metrics on {}", scrape::url(listener.local_addr()));
         let source = Arc::new(scrape::Scrape::new(Arc::clone(&shared)));
-        tokio::spawn(listener.serve(source, ListenerLimits::default(), until_stopped(stopped.clone())))
+        tokio::spawn(listener.serve(
+            source,
+            ListenerLimits::default(),
+            until_stopped(stopped.clone()),
+        ))
     });
     info!("ready: control socket {}", claims.socket.path().display());
 
@@ -84,9 +94,12 @@ pub async fn run(options: Options) -> Result<()> {
     stop.send_replace(true);
 
     // Drain: requests under way are answered, the change that is being applied is finished.
-    tokio::task::spawn_blocking(move || keeper.join()).await?.map_err(|_| anyhow::anyhow!("the keeper panicked"))?;
+    tokio::task::spawn_blocking(move || keeper.join())
+        .await?
+        .map_err(|_| anyhow::anyhow!("the keeper panicked"))?;
     control.await??;
     monitor.await?;
+    events.await?;
     if let Some(metrics) = metrics {
         metrics.await?;
     }

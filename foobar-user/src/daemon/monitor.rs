@@ -1,4 +1,4 @@
-//! Once a second: counters read, rates made, dropped packets told.
+//! Once a second: counters read, rates made.
 
 use std::{
     future::Future,
@@ -10,10 +10,7 @@ use anyhow::Result;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
-use super::{
-    drops::DropLog,
-    shared::{Shared, lock},
-};
+use super::shared::{Shared, lock};
 use crate::metrics::{RateKind, Series};
 
 /// Time between two readings.
@@ -21,7 +18,6 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Watches until `shutdown`.
 pub async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
-    let mut drops = Some(DropLog::default());
     let mut ticks = interval(TICK);
     // Rates are over the time that really passed, so a reading that comes late need not be made up for.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -32,18 +28,10 @@ pub async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
             () = &mut shutdown => return,
             _ = ticks.tick() => {}
         }
-        let (shared, mut log) = (Arc::clone(&shared), drops.take().unwrap_or_default());
-        let read = tokio::task::spawn_blocking(move || {
-            let outcome = read(&shared, &mut log);
-            (outcome, log)
-        });
-        let outcome = match read.await {
-            Ok((outcome, log)) => {
-                drops = Some(log);
-                outcome
-            }
-            Err(panicked) => Err(panicked.into()),
-        };
+        let shared = Arc::clone(&shared);
+        let outcome = tokio::task::spawn_blocking(move || read(&shared))
+            .await
+            .unwrap_or_else(|panicked| Err(panicked.into()));
         if let Err(problem) = outcome.as_ref()
             && !failing
         {
@@ -53,20 +41,20 @@ pub async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
     }
 }
 
-fn read(shared: &Shared, log: &mut DropLog) -> Result<()> {
+fn read(shared: &Shared) -> Result<()> {
     let published = shared.published();
     let legend = &published.legend;
-    let (counters, stats) = shared.with_engine(|engine| {
-        let read = (engine.counters(legend.used())?, engine.port_stats()?);
-        log.refill(engine, published.intent.config.log.drops.as_ref())?;
-        Ok(read)
-    })?;
+    let (counters, stats) =
+        shared.with_engine(|engine| Ok((engine.counters(legend.used())?, engine.port_stats()?)))?;
     let now = Instant::now();
     let slots = legend.ports.iter().map(|&(port, slot)| (Some(port), slot)).chain([(None, 0)]);
-    let accepted: Vec<_> =
-        slots.map(|(port, slot)| (port, stats.get(usize::from(slot)).map_or(0, |stats| stats.accepted))).collect();
-    let counts: Vec<_> =
-        accepted.iter().map(|&(port, count)| (Series { port, kind: RateKind::Connections }, count)).collect();
+    let accepted: Vec<_> = slots
+        .map(|(port, slot)| (port, stats.get(usize::from(slot)).map_or(0, |stats| stats.accepted)))
+        .collect();
+    let counts: Vec<_> = accepted
+        .iter()
+        .map(|&(port, count)| (Series { port, kind: RateKind::Connections }, count))
+        .collect();
     shared.sampler.tick(now, &counts);
 
     let mut rows = legend.accounting.rows(&counters);
@@ -74,6 +62,5 @@ fn read(shared: &Shared, log: &mut DropLog) -> Result<()> {
         row.accepted = count;
     }
     lock(&shared.history).record(now, rows);
-    log.tell(legend, &counters);
     Ok(())
 }

@@ -5,10 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::{Context, Result};
 use tracing::info;
 
-use crate::policy::{
-    Config, ConfigError, Diagnostic,
-    config::Interfaces, model::Mode,
-};
+use crate::policy::{Config, ConfigError, Diagnostic, config::Interfaces, model::Mode};
 
 /// What `foobar run` was told.
 #[derive(Clone, Debug)]

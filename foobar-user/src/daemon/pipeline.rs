@@ -83,7 +83,8 @@ impl Keeper {
             Err(problem) => {
                 self.shared.persisted(false);
                 if durability == Durability::Required {
-                    return Err(problem).context("the change cannot be made to last, so it is not made");
+                    return Err(problem)
+                        .context("the change cannot be made to last, so it is not made");
                 }
                 warn!("a change is in force that is not on disk: {problem}");
             }
@@ -97,7 +98,9 @@ impl Keeper {
             Ok(installed) => debug!(?installed, "installed"),
             Err(problem) => {
                 if let Err(problem) = self.disk.save(self.current.state()) {
-                    error!("the state on disk is ahead of the policy in force, a restart would change it: {problem}");
+                    error!(
+                        "the state on disk is ahead of the policy in force, a restart would change it: {problem}"
+                    );
                 }
                 return Err(problem).context("the kernel does not take the policy");
             }

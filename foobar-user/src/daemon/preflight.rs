@@ -70,7 +70,14 @@ pub async fn claim(settings: &Settings) -> Result<Claims> {
     let store = Store::open(&StoreOptions { flows, ..StoreOptions::new(&options.bpf_dir) })
         .with_context(|| format!("cannot use the folder of pins {}", options.bpf_dir.display()))?;
     let control = socket::bind(&options.runtime_dir)?;
-    Ok(Claims { state, store, control, socket: SocketFile(socket::path(&options.runtime_dir)), metrics, _runtime: runtime })
+    Ok(Claims {
+        state,
+        store,
+        control,
+        socket: SocketFile(socket::path(&options.runtime_dir)),
+        metrics,
+        _runtime: runtime,
+    })
 }
 
 /// The control socket in the file system: removed in the end, so that clients need not find out by trying.

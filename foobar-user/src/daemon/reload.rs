@@ -5,13 +5,11 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use tracing::{error, info, warn};
 
-use super::{
-    intent::Intent,
-    keeper::Keeper,
-    options::patterns,
-    pipeline::Durability,
+use super::{intent::Intent, keeper::Keeper, options::patterns, pipeline::Durability};
+use crate::{
+    kernel::Fit,
+    policy::{ConfigError, Severity, diff},
 };
-use crate::{kernel::Fit, policy::{ConfigError, Severity, diff}};
 
 impl Keeper {
     /// Reads the configuration and its list files again, on behalf of `who`.
@@ -19,22 +17,33 @@ impl Keeper {
         let outcome = self.try_reload(who);
         match &outcome {
             Ok(()) => info!("configuration reloaded"),
-            Err(problem) => error!("the configuration is not reloaded, the policy in force stays: {problem:#}"),
+            Err(problem) => {
+                error!("the configuration is not reloaded, the policy in force stays: {problem:#}")
+            }
         }
         self.shared.reloaded(outcome.as_ref().err());
     }
 
     fn try_reload(&mut self, who: &str) -> Result<()> {
         let options = &self.shared.origins.settings.options;
-        let config = options.config().map_err(|error| anyhow!("{}", first(&error, &options.config)))?;
+        let config =
+            options.config().map_err(|error| anyhow!("{}", first(&error, &options.config)))?;
         let old = &self.current.config;
-        if patterns(&config) != patterns(old) || config.metrics.listen != old.metrics.listen || config.flows != old.flows {
-            warn!("interfaces, the metrics address and the size of the flow tables change with the next start of the daemon");
+        if patterns(&config) != patterns(old)
+            || config.metrics.listen != old.metrics.listen
+            || config.flows != old.flows
+        {
+            warn!(
+                "interfaces, the metrics address and the size of the flow tables change with the next start of the daemon"
+            );
         }
         let mut intent = self.current.clone();
         let (lists, lost) = intent.lists.reconfigure(&config);
         for lost in lost {
-            warn!("the {} {} is no longer in the configuration; its runtime changes are dropped", lost.kind, lost.name);
+            warn!(
+                "the {} {} is no longer in the configuration; its runtime changes are dropped",
+                lost.kind, lost.name
+            );
         }
         intent.lists = lists;
         intent.flow_epoch = Intent::epoch_for(intent.flow_epoch, old.mode, config.mode);

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     control::api::{
-        AttachmentStatus, ConfigLoaded, DaemonStatus, FlowStatus, ListStatus, PacketStatus, PolicyStatus, PortStatus, Status,
+        AttachmentStatus, ConfigLoaded, DaemonStatus, FlowStatus, ListStatus, PacketStatus,
+        PolicyStatus, PortStatus, Status,
     },
     kernel::{Attachment, Mode as AttachMode},
     policy::model::Mode,
@@ -18,7 +19,9 @@ use crate::{
 pub fn status(shared: &Shared) -> Status {
     let published = shared.published();
     let mut warnings = shared.origins.warnings.clone();
-    let mut told = |problem: anyhow::Error| warnings.push(format!("the kernel does not tell everything: {problem:#}"));
+    let mut told = |problem: anyhow::Error| {
+        warnings.push(format!("the kernel does not tell everything: {problem:#}"))
+    };
     let attached = shared.with_engine(|engine| engine.attachments()).unwrap_or_else(|problem| {
         told(problem);
         Vec::new()
@@ -64,24 +67,34 @@ fn warn(
     warnings: &mut Vec<String>,
 ) {
     if published.intent.config.mode == Mode::Audit {
-        warnings.push("mode audit: nothing is dropped, what enforce would drop is counted as audited".to_owned());
+        warnings.push(
+            "mode audit: nothing is dropped, what enforce would drop is counted as audited"
+                .to_owned(),
+        );
     }
     if attached.is_empty() {
         warnings.push("no interface is filtered".to_owned());
     }
     for Attachment { interface, program, mode, note, attached, .. } in attached {
         if !attached {
-            warnings.push(format!("{program} is not attached to {interface}, which is not filtered"));
+            warnings
+                .push(format!("{program} is not attached to {interface}, which is not filtered"));
         } else if *mode == AttachMode::Generic {
             let why = note.as_deref().unwrap_or("the driver does not say why");
-            warnings.push(format!("{program} on {interface} runs in generic mode, which is slow: {why}"));
+            warnings.push(format!(
+                "{program} on {interface} runs in generic mode, which is slow: {why}"
+            ));
         }
     }
     if let Some(error) = &config.error {
-        warnings.push(format!("the configuration in force is older than the file, which cannot be used: {error}"));
+        warnings.push(format!(
+            "the configuration in force is older than the file, which cannot be used: {error}"
+        ));
     }
     if !shared.is_on_disk() {
-        warnings.push("the state folder could not be written to: changes are refused until it can".to_owned());
+        warnings.push(
+            "the state folder could not be written to: changes are refused until it can".to_owned(),
+        );
     }
 }
 
@@ -130,7 +143,12 @@ fn packets(rows: &[(Tally, Rate)]) -> PacketStatus {
     })
 }
 
-fn ports(shared: &Shared, published: &Published, rows: &[(Tally, Rate)], stats: &[PortStats]) -> Vec<PortStatus> {
+fn ports(
+    shared: &Shared,
+    published: &Published,
+    rows: &[(Tally, Rate)],
+    stats: &[PortStats],
+) -> Vec<PortStatus> {
     let named = published.legend.ports.iter().map(|&(port, slot)| (Some(port), slot));
     let ports = named.chain([(None, 0)]).enumerate().map(|(row, (port, slot))| {
         let (_, rate) = rows.get(row).copied().unwrap_or_default();

@@ -12,7 +12,8 @@ use super::shared::{Published, Shared};
 use crate::{
     kernel::{self, Engine},
     metrics::{
-        Attachment, Build, ConfigReload, Counters, FlowTable, List, ListenQueue, Policy, Port, Snapshot, Source,
+        Attachment, Build, ConfigReload, Counters, FlowTable, List, ListenQueue, Policy, Port,
+        Snapshot, Source,
     },
     policy::{
         lists::MAX_ENTRIES,
@@ -55,9 +56,15 @@ impl Source for Scrape {
         });
         let loaded = shared.config_loaded();
         Ok(Snapshot {
-            build: Build { version: crate::VERSION.to_owned(), revision: crate::REVISION.to_owned() },
+            build: Build {
+                version: crate::VERSION.to_owned(),
+                revision: crate::REVISION.to_owned(),
+            },
             policy: policy(&published),
-            reload: ConfigReload { successful: loaded.successful, succeeded_at: Some(moment(loaded.at)) },
+            reload: ConfigReload {
+                successful: loaded.successful,
+                succeeded_at: Some(moment(loaded.at)),
+            },
             ports: ports.collect(),
             other: shared.connections(None, of_slot(0)),
             meanings: Arc::clone(&legend.meanings),
@@ -69,12 +76,19 @@ impl Source for Scrape {
             },
             lists: lists(&published),
             attachments,
-            flows: FlowTable { entries: flows.entries4 + flows.entries6, max_entries: 2 * flows.max },
+            flows: FlowTable {
+                entries: flows.entries4 + flows.entries6,
+                max_entries: 2 * flows.max,
+            },
             map_update_failures: Vec::new(),
             events_lost: Vec::new(),
             listen_queues: kernel::listen_queues()?
                 .into_iter()
-                .map(|queue| ListenQueue { port: queue.port, length: queue.length, limit: queue.limit })
+                .map(|queue| ListenQueue {
+                    port: queue.port,
+                    length: queue.length,
+                    limit: queue.limit,
+                })
                 .collect(),
             rates: shared.sampler.rates(),
         })
@@ -132,7 +146,8 @@ fn lists(published: &Published) -> Vec<List> {
 /// Whether a rule names this port for this protocol.
 fn names(rules: &[Rule], port: u16, protocol: Protocol) -> bool {
     rules.iter().any(|rule| {
-        rule.protocols.contains(&protocol) && rule.ports.iter().any(|range| (range.first..=range.last).contains(&port))
+        rule.protocols.contains(&protocol)
+            && rule.ports.iter().any(|range| (range.first..=range.last).contains(&port))
     })
 }
 

@@ -19,7 +19,7 @@ use super::{
     pipeline::Tables,
 };
 use crate::{
-    control::api::ConfigLoaded,
+    control::{api::ConfigLoaded, watch::Feed},
     kernel::{self, Engine, FlowTable, KernelError},
     metrics::{Connections, Meaning, Meanings, Sampler},
     policy::{Labels, labels::CounterKind},
@@ -60,6 +60,8 @@ pub struct Shared {
     published: RwLock<Arc<Published>>,
     pub sampler: Sampler,
     pub history: Mutex<History>,
+    /// Sampled packets, for those who watch.
+    pub feed: Arc<Feed>,
     config: Mutex<ConfigLoaded>,
     flows: Mutex<Option<(Instant, FlowTable)>>,
     on_disk: AtomicBool,
@@ -82,6 +84,7 @@ impl Shared {
             published: RwLock::new(Arc::new(Published { intent: intent.clone(), legend })),
             sampler: Sampler::new(),
             history: Mutex::default(),
+            feed: Arc::default(),
             config: Mutex::new(config),
             flows: Mutex::default(),
             on_disk: AtomicBool::new(true),
@@ -93,7 +96,10 @@ impl Shared {
     ///
     /// # Errors
     /// Those of `work`, or the filter was detached.
-    pub fn with_engine<T>(&self, work: impl FnOnce(&mut Engine) -> Result<T, KernelError>) -> Result<T> {
+    pub fn with_engine<T>(
+        &self,
+        work: impl FnOnce(&mut Engine) -> Result<T, KernelError>,
+    ) -> Result<T> {
         match &mut *lock(&self.engine) {
             Some(engine) => Ok(work(engine)?),
             None => bail!("the filter was detached"),
@@ -118,8 +124,10 @@ impl Shared {
     /// Another policy is in force.
     pub fn publish(&self, intent: &Intent, tables: &Tables) {
         let before = self.published();
-        let same = Arc::ptr_eq(&before.intent.config, &intent.config) && before.legend.labels.len() == tables.labels.len();
-        let legend = if same { Arc::clone(&before.legend) } else { Arc::new(Legend::new(intent, tables)) };
+        let same = Arc::ptr_eq(&before.intent.config, &intent.config)
+            && before.legend.labels.len() == tables.labels.len();
+        let legend =
+            if same { Arc::clone(&before.legend) } else { Arc::new(Legend::new(intent, tables)) };
         if legend.ports != before.legend.ports {
             lock(&self.history).clear();
         }
@@ -176,8 +184,11 @@ impl Shared {
     /// What stays when the daemon ends.
     pub fn farewell(&self) -> String {
         let attached = self.with_engine(|engine| engine.attachments()).unwrap_or_default();
-        let mut interfaces: Vec<_> =
-            attached.into_iter().filter(|attachment| attachment.attached).map(|attachment| attachment.interface).collect();
+        let mut interfaces: Vec<_> = attached
+            .into_iter()
+            .filter(|attachment| attachment.attached)
+            .map(|attachment| attachment.interface)
+            .collect();
         interfaces.dedup();
         if interfaces.is_empty() {
             return "no interface is filtered".to_owned();
@@ -228,7 +239,12 @@ fn open_before(engine: &Engine, legend: &Legend) -> Result<HashMap<Option<u16>, 
     let mut open: HashMap<_, _> = legend
         .ports
         .iter()
-        .map(|&(port, slot)| (Some(port), Connections::open_before(established.remove(&port).unwrap_or(0), &of_slot(slot))))
+        .map(|&(port, slot)| {
+            (
+                Some(port),
+                Connections::open_before(established.remove(&port).unwrap_or(0), &of_slot(slot)),
+            )
+        })
         .collect();
     open.insert(None, Connections::open_before(established.values().sum(), &of_slot(0)));
     Ok(open)

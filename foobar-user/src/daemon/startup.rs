@@ -80,7 +80,9 @@ fn last_state(disk: &mut state::Store, store: &Store) -> Result<(Option<State>, 
     };
     let path = disk.path();
     if store.has_links() {
-        let refusal = Refusal::failed(format!("{problem}; the filter in force has changes that would be lost, so it stays as it is"));
+        let refusal = Refusal::failed(format!(
+            "{problem}; the filter in force has changes that would be lost, so it stays as it is"
+        ));
         let path = path.display();
         return Err(refusal
             .help(format!("bring back a good copy, or start from the configuration alone: mv {path} {path}.old"))
@@ -108,7 +110,10 @@ fn intent(config: &Arc<Config>, state: Option<State>) -> Result<Intent> {
     };
     let state = state.unwrap_or(fresh);
     for lost in lists.set_overlays(state.overlays) {
-        warn!("the {} {} is no longer in the configuration; its runtime changes are dropped", lost.kind, lost.name);
+        warn!(
+            "the {} {} is no longer in the configuration; its runtime changes are dropped",
+            lost.kind, lost.name
+        );
     }
     for gone in lists.expire(now()) {
         info!("expired while no daemon ran: {} {} {}", gone.kind, gone.list, gone.entry.prefix);
@@ -116,7 +121,8 @@ fn intent(config: &Arc<Config>, state: Option<State>) -> Result<Intent> {
     let mut intent = Intent {
         config: Arc::clone(config),
         lists,
-        own_addresses: kernel::own_addresses().context("cannot tell the addresses of this server")?,
+        own_addresses: kernel::own_addresses()
+            .context("cannot tell the addresses of this server")?,
         flow_epoch: Intent::epoch_for(state.flow_epoch, state.mode, config.mode),
         generation: state.generation,
         change: state.change,
@@ -146,7 +152,8 @@ pub fn tell_attachments(engine: &Engine) -> Result<()> {
         }
     }
     let hooks = &engine.observer().hooks;
-    let observing: Vec<_> = hooks.iter().filter(|hook| hook.attached).map(|hook| hook.program).collect();
+    let observing: Vec<_> =
+        hooks.iter().filter(|hook| hook.attached).map(|hook| hook.program).collect();
     if !observing.is_empty() {
         info!("connections are observed by {}", observing.join(", "));
     }

@@ -41,7 +41,10 @@ impl Keeper {
             self.expiry_failed = false;
             return;
         }
-        let named: Vec<_> = gone.iter().map(|gone| format!("{} {} {}", gone.kind, gone.list, gone.entry.prefix)).collect();
+        let named: Vec<_> = gone
+            .iter()
+            .map(|gone| format!("{} {} {}", gone.kind, gone.list, gone.entry.prefix))
+            .collect();
         intent.record(format!("lifetime over: {}", named.join(", ")));
         let outcome = self.put_in_force(intent, Fit::Superset, Durability::BestEffort);
         self.expiry_failed = outcome.is_err();
@@ -64,7 +67,9 @@ impl Keeper {
         intent.record("addresses of this server changed".to_owned());
         match self.put_in_force(intent, Fit::Superset, Durability::BestEffort) {
             Ok(()) => info!("own addresses: {:?}", self.current.own_addresses),
-            Err(problem) => error!("the policy does not know the new addresses of this server: {problem:#}"),
+            Err(problem) => {
+                error!("the policy does not know the new addresses of this server: {problem:#}")
+            }
         }
     }
 }

@@ -64,7 +64,8 @@ impl Answer {
     pub fn new(packet: &Packet, policy: &Policy, finding: &Finding<'_>) -> Self {
         let Finding { verdict, reason, rule } = *finding;
         let source_in = explain::source(policy, packet.from);
-        let decisive = source_in.iter().find(|membership| decides(policy, membership, reason, rule));
+        let decisive =
+            source_in.iter().find(|membership| decides(policy, membership, reason, rule));
         Answer {
             packet: packet.to_string(),
             verdict: verdict.name().to_owned(),
@@ -73,7 +74,10 @@ impl Answer {
             rule: rule.map(str::to_owned),
             matched: decisive.map(Matched::from),
             source_in: source_in.iter().map(Matched::from).collect(),
-            rules_for_port: explain::rules(policy, packet.protocol, packet.port).iter().map(|rule| rule.name.clone()).collect(),
+            rules_for_port: explain::rules(policy, packet.protocol, packet.port)
+                .iter()
+                .map(|rule| rule.name.clone())
+                .collect(),
             mode: policy.mode.to_string(),
             audited: policy.mode == Mode::Audit && verdict == Verdict::Drop,
             generation: Some(policy.number),
@@ -145,25 +149,44 @@ mod tests {
     fn policy(mode: Mode) -> Policy {
         let config = Config::parse(CONFIG, Path::new("test.toml")).unwrap().config;
         let mut lists = Lists::from_config(&config);
-        let entry = Entry { prefix: "203.0.113.77".parse().unwrap(), comment: Some("scans".into()), expires_at: Some(99) };
+        let entry = Entry {
+            prefix: "203.0.113.77".parse().unwrap(),
+            comment: Some("scans".into()),
+            expires_at: Some(99),
+        };
         lists.add(ListKind::Block, "abuse", &[entry]).unwrap();
         Policy { mode, ..Policy::new(&config, lists, Vec::new(), 1, 42) }
     }
 
     fn answer(from: &str, port: u16, reason: Reason, rule: Option<&str>, mode: Mode) -> Answer {
-        let question = Question { from: from.parse().unwrap(), to: Some("192.0.2.1".parse().unwrap()), protocol: None, port: Some(port) };
-        Answer::new(&question.packet(&[]).unwrap(), &policy(mode), &Finding { verdict: reason.verdict(), reason, rule })
+        let question = Question {
+            from: from.parse().unwrap(),
+            to: Some("192.0.2.1".parse().unwrap()),
+            protocol: None,
+            port: Some(port),
+        };
+        Answer::new(
+            &question.packet(&[]).unwrap(),
+            &policy(mode),
+            &Finding { verdict: reason.verdict(), reason, rule },
+        )
     }
 
     #[test]
     fn the_entry_of_a_list_that_the_rule_names_decides() {
         let told = answer("198.51.100.7", 22, Reason::Rule, Some("ssh"), Mode::Enforce);
         let matched = told.matched.unwrap();
-        assert_eq!((matched.kind.as_str(), matched.list.as_str(), matched.entry.as_str()), ("allow", "admins", "198.51.100.0/24"));
+        assert_eq!(
+            (matched.kind.as_str(), matched.list.as_str(), matched.entry.as_str()),
+            ("allow", "admins", "198.51.100.0/24")
+        );
         assert_eq!((matched.origin.as_str(), matched.comment), ("config", None));
         assert_eq!(told.source_in.len(), 2);
         assert_eq!(told.rules_for_port, ["ssh", "all-ssh"]);
-        assert_eq!((told.verdict.as_str(), told.reason.as_str(), told.generation), ("pass", "rule", Some(42)));
+        assert_eq!(
+            (told.verdict.as_str(), told.reason.as_str(), told.generation),
+            ("pass", "rule", Some(42))
+        );
         let other = answer("198.51.100.7", 22, Reason::Rule, Some("all-ssh"), Mode::Enforce);
         assert_eq!(other.matched.unwrap().list, "partners", "the rule decides which list counts");
     }
@@ -172,7 +195,10 @@ mod tests {
     fn the_most_specific_entry_of_a_blocklist_decides() {
         let told = answer("203.0.113.77", 80, Reason::Blocklist, None, Mode::Enforce);
         let matched = told.matched.unwrap();
-        assert_eq!((matched.entry.as_str(), matched.origin.as_str()), ("203.0.113.77", "runtime"));
+        assert_eq!(
+            (matched.entry.as_str(), matched.origin.as_str()),
+            ("203.0.113.77/32", "runtime")
+        );
         assert_eq!((matched.comment.as_deref(), matched.expires_at), (Some("scans"), Some(99)));
         assert_eq!(told.explanation, "The source is on a blocklist.");
     }

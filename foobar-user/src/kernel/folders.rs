@@ -17,6 +17,8 @@ use std::{
         unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use foobar_common::LAYOUT_VERSION;
@@ -153,22 +155,27 @@ pub(super) fn make(path: &Path) -> Result<(), KernelError> {
     Ok(())
 }
 
+/// Waits a little: the last owner may be about to go, and a process that it has just forked holds the lock until it execs.
 fn lock(root: &Path) -> Result<File, KernelError> {
+    const PATIENCE: Duration = Duration::from_millis(500);
     let failed = |error| KernelError::call(format!("cannot lock {}", root.display()), error);
     let folder = File::open(root).map_err(failed)?;
+    let start = Instant::now();
     // SAFETY: flock(2) takes a descriptor, which is open.
-    if unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-        return Ok(folder);
+    while unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::Interrupted => {}
+            io::ErrorKind::WouldBlock if start.elapsed() < PATIENCE => thread::sleep(PATIENCE / 50),
+            io::ErrorKind::WouldBlock => {
+                let what = format!("another foobar works with the pins in {}", root.display());
+                return Err(KernelError::new(ErrorKind::Busy, what)
+                    .advise("stop that daemon first, or choose another --bpf-dir for this one"));
+            }
+            _ => return Err(failed(error)),
+        }
     }
-    let error = io::Error::last_os_error();
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return Err(KernelError::new(
-            ErrorKind::Busy,
-            format!("another foobar works with the pins in {}", root.display()),
-        )
-        .advise("stop that daemon first, or choose another --bpf-dir for this one"));
-    }
-    Err(failed(error))
+    Ok(folder)
 }
 
 /// Removes a folder with everything in it. Unpinning a map or program lets go of it, it does not disturb who else holds it.

@@ -60,7 +60,8 @@ impl Observer {
             let attached = loaded.as_ref().map_err(Clone::clone).and_then(|loaded| {
                 let path = pin(program, NEW);
                 let _ = fs::remove_file(&path);
-                let link = link::attach_tracing(loaded.as_fd()).map_err(|error| error.to_string())?;
+                let link =
+                    link::attach_tracing(loaded.as_fd()).map_err(|error| error.to_string())?;
                 object::pin(link.as_fd(), &path).map_err(|error| error.to_string())
             });
             hooks.push(Hook { program, attached: attached.is_ok(), missing: attached.err() });
@@ -71,7 +72,11 @@ impl Observer {
         instance.observe();
         for hook in &mut hooks {
             let path = pin(hook.program, "");
-            let done = if hook.attached { fs::rename(pin(hook.program, NEW), &path) } else { release(&path) };
+            let done = if hook.attached {
+                fs::rename(pin(hook.program, NEW), &path)
+            } else {
+                release(&path)
+            };
             if let Err(error) = done {
                 hook.missing = Some(format!("cannot replace {}: {error}", path.display()));
             }

@@ -40,7 +40,8 @@ impl Clock {
                 _ => self.latest = Some(time_ns),
             }
         }
-        START * self.hz + (u128::from(self.elapsed) * u128::from(self.hz) / u128::from(SECOND)) as u64
+        START * self.hz
+            + (u128::from(self.elapsed) * u128::from(self.hz) / u128::from(SECOND)) as u64
     }
 }
 
@@ -59,7 +60,10 @@ mod tests {
 
     #[test]
     fn time_passes_as_in_the_capture() {
-        assert_eq!(shown(&[NOW, NOW + SECOND, NOW + SECOND + 3_999_999, NOW + SECOND + 4_000_000]), [0, 250, 250, 251]);
+        assert_eq!(
+            shown(&[NOW, NOW + SECOND, NOW + SECOND + 3_999_999, NOW + SECOND + 4_000_000]),
+            [0, 250, 250, 251]
+        );
         assert_eq!(shown(&[7, 7 + 3600 * SECOND]), [0, 3600 * HZ]);
     }
 

@@ -17,7 +17,9 @@ pub enum Address {
 
 /// A text that is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is neither an IP address such as 192.0.2.1 nor a MAC address such as 02:00:00:00:00:01")]
+#[error(
+    "it is neither an IP address such as 192.0.2.1 nor a MAC address such as 02:00:00:00:00:01"
+)]
 pub struct NotAnAddress;
 
 impl FromStr for Address {
@@ -41,7 +43,9 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Ip(address) => address.fmt(f),
-            Address::Mac([a, b, c, d, e, g]) => write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}"),
+            Address::Mac([a, b, c, d, e, g]) => {
+                write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+            }
         }
     }
 }
@@ -81,7 +85,10 @@ impl Local {
     pub fn direction(&self, frame: &Frame) -> Direction {
         let is_own = match frame.source_mac {
             Some(mac) if !self.macs.is_empty() => self.macs.contains(&mac),
-            _ => !self.addresses.is_empty() && source(&frame.bytes).is_some_and(|source| self.addresses.contains(&source)),
+            _ => {
+                !self.addresses.is_empty()
+                    && source(&frame.bytes).is_some_and(|source| self.addresses.contains(&source))
+            }
         };
         if is_own { Direction::Egress } else { Direction::Ingress }
     }
@@ -97,7 +104,9 @@ mod tests {
 
     fn frame(from: [u8; 6], source: [u8; 4]) -> Frame {
         let mut bytes = Vec::new();
-        let packet = PacketBuilder::ethernet2(from, ROUTER).single_vlan(5.try_into().unwrap()).ipv4(source, [9, 9, 9, 9], 64);
+        let packet = PacketBuilder::ethernet2(from, ROUTER)
+            .single_vlan(5.try_into().unwrap())
+            .ipv4(source, [9, 9, 9, 9], 64);
         packet.udp(1, 2).write_to_vec(&mut bytes, &[]).unwrap();
         Frame { index: 0, time_ns: 0, source_mac: Some(from), bytes, truncated: false }
     }
@@ -123,7 +132,11 @@ mod tests {
         assert_eq!(by_ip.direction(&frame(SERVER, [192, 0, 2, 2])), Direction::Ingress);
         assert_eq!(by_ip.addresses().len(), 2);
         let mut bytes = Vec::new();
-        let packet = PacketBuilder::ethernet2(ROUTER, SERVER).ipv6("2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets(), [1; 16], 64);
+        let packet = PacketBuilder::ethernet2(ROUTER, SERVER).ipv6(
+            "2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets(),
+            [1; 16],
+            64,
+        );
         packet.tcp(443, 5, 1, 1).write_to_vec(&mut bytes, &[]).unwrap();
         assert_eq!(by_ip.direction(&Frame { bytes, ..frame(ROUTER, [0; 4]) }), Direction::Egress);
     }
@@ -140,7 +153,15 @@ mod tests {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("02-00-5E-10-00-FF".parse(), Ok(Address::Mac([2, 0, 0x5e, 0x10, 0, 0xff])));
-        for text in ["", "eth0", "02:00:5e:10:00", "02:00:5e:10:00:ff:00", "2:0:5e:10:0:ff", "+2:00:5e:10:00:ff", "192.0.2.0/24"] {
+        for text in [
+            "",
+            "eth0",
+            "02:00:5e:10:00",
+            "02:00:5e:10:00:ff:00",
+            "2:0:5e:10:0:ff",
+            "+2:00:5e:10:00:ff",
+            "192.0.2.0/24",
+        ] {
             assert_eq!(text.parse::<Address>(), Err(NotAnAddress), "{text}");
         }
     }

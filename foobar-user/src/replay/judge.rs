@@ -43,9 +43,15 @@ impl Judge {
 
     fn of(policy: &Policy, config: &Config) -> Result<Self> {
         let (mut labels, mut slots) = (Labels::new(), Slots::default());
-        let compiled = compile(policy, &mut labels, &mut slots, kernel::hz()).context("the policy does not fit")?;
-        let sandbox = Sandbox::load(&compiled, Timeouts::of(&config.flows), config.flows.max_entries, labels.len())
-            .context("cannot load a fresh instance of the programs")?;
+        let compiled = compile(policy, &mut labels, &mut slots, kernel::hz())
+            .context("the policy does not fit")?;
+        let sandbox = Sandbox::load(
+            &compiled,
+            Timeouts::of(&config.flows),
+            config.flows.max_entries,
+            labels.len(),
+        )
+        .context("cannot load a fresh instance of the programs")?;
         Ok(Self { sandbox, labels })
     }
 
@@ -53,7 +59,12 @@ impl Judge {
     ///
     /// # Errors
     /// The kernel refuses the run.
-    pub fn judge(&self, direction: Direction, frame: &mut Vec<u8>, jiffies: u64) -> Result<Finding<'_>> {
+    pub fn judge(
+        &self,
+        direction: Direction,
+        frame: &mut Vec<u8>,
+        jiffies: u64,
+    ) -> Result<Finding<'_>> {
         if frame.len() < LEAST {
             return Ok(Finding { verdict: Verdict::Drop, reason: Reason::Truncated, rule: None });
         }
@@ -70,10 +81,12 @@ impl Judge {
     /// # Errors
     /// The programs name a counter that stands for nothing.
     fn meaning(&self, traced: &Traced) -> Result<Finding<'_>> {
-        let meaning = self
-            .labels
-            .describe(traced.counter)
-            .with_context(|| format!("the programs counted under number {}, which stands for nothing", traced.counter))?;
+        let meaning = self.labels.describe(traced.counter).with_context(|| {
+            format!(
+                "the programs counted under number {}, which stands for nothing",
+                traced.counter
+            )
+        })?;
         Ok(Finding { verdict: meaning.verdict, reason: meaning.reason, rule: meaning.rule })
     }
 }

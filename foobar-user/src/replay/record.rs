@@ -78,18 +78,39 @@ mod tests {
     use foobar_common::reason::{Reason, Verdict};
 
     fn line(finding: Finding<'_>) -> Line<'_> {
-        Line { index: 0, direction: "ingress", told: finding.into(), audited: false, truncated: false, against: None }
+        Line {
+            index: 0,
+            direction: "ingress",
+            told: finding.into(),
+            audited: false,
+            truncated: false,
+            against: None,
+        }
     }
 
-    const PASSED: Finding<'_> = Finding { verdict: Verdict::Pass, reason: Reason::Rule, rule: Some("web") };
-    const DROPPED: Finding<'_> = Finding { verdict: Verdict::Drop, reason: Reason::NoRule, rule: None };
+    const PASSED: Finding<'_> =
+        Finding { verdict: Verdict::Pass, reason: Reason::Rule, rule: Some("web") };
+    const DROPPED: Finding<'_> =
+        Finding { verdict: Verdict::Drop, reason: Reason::NoRule, rule: None };
 
     #[test]
     fn json_lines_are_what_the_design_gives() {
         let json = |line: Line<'_>| serde_json::to_string(&line).unwrap();
-        assert_eq!(json(line(PASSED)), r#"{"index":0,"direction":"ingress","verdict":"pass","reason":"rule","rule":"web"}"#);
-        assert_eq!(json(line(DROPPED)), r#"{"index":0,"direction":"ingress","verdict":"drop","reason":"no_rule"}"#);
-        let everything = Line { index: 7, audited: true, truncated: true, against: Some(PASSED.into()), ..line(DROPPED) };
+        assert_eq!(
+            json(line(PASSED)),
+            r#"{"index":0,"direction":"ingress","verdict":"pass","reason":"rule","rule":"web"}"#
+        );
+        assert_eq!(
+            json(line(DROPPED)),
+            r#"{"index":0,"direction":"ingress","verdict":"drop","reason":"no_rule"}"#
+        );
+        let everything = Line {
+            index: 7,
+            audited: true,
+            truncated: true,
+            against: Some(PASSED.into()),
+            ..line(DROPPED)
+        };
         assert_eq!(
             json(everything),
             r#"{"index":7,"direction":"ingress","verdict":"drop","reason":"no_rule","audited":true,"truncated":true,"against":{"verdict":"pass","reason":"rule","rule":"web"}}"#
@@ -100,7 +121,8 @@ mod tests {
     fn lines_for_people_stand_in_columns() {
         let text = line(PASSED).text(&"tcp");
         assert_eq!(text, "      0  ingress  pass rule web                   tcp");
-        let against = Line { against: Some(PASSED.into()), audited: true, ..line(DROPPED) }.text(&"tcp");
+        let against =
+            Line { against: Some(PASSED.into()), audited: true, ..line(DROPPED) }.text(&"tcp");
         assert_eq!(
             against,
             "      0  ingress  drop no_rule                    against: pass rule web                   tcp  (audit: it passes)"

@@ -19,11 +19,17 @@ pub trait Verdicts {
     ///
     /// # Errors
     /// Those of [`Judge::judge`].
-    fn judge(&self, direction: Direction, frame: &mut Vec<u8>, jiffies: u64) -> Result<Finding<'_>>;
+    fn judge(&self, direction: Direction, frame: &mut Vec<u8>, jiffies: u64)
+    -> Result<Finding<'_>>;
 }
 
 impl Verdicts for Judge {
-    fn judge(&self, direction: Direction, frame: &mut Vec<u8>, jiffies: u64) -> Result<Finding<'_>> {
+    fn judge(
+        &self,
+        direction: Direction,
+        frame: &mut Vec<u8>,
+        jiffies: u64,
+    ) -> Result<Finding<'_>> {
         self.judge(direction, frame, jiffies)
     }
 }
@@ -100,11 +106,18 @@ mod tests {
     }
 
     impl Verdicts for Even {
-        fn judge(&self, direction: Direction, frame: &mut Vec<u8>, jiffies: u64) -> Result<Finding<'_>> {
+        fn judge(
+            &self,
+            direction: Direction,
+            frame: &mut Vec<u8>,
+            jiffies: u64,
+        ) -> Result<Finding<'_>> {
             self.seen.borrow_mut().push((direction, frame.len(), jiffies));
             let (reason, rule) = match direction {
                 Direction::Egress => (Reason::Egress, None),
-                Direction::Ingress if frame.len() % 2 == 0 || self.lenient => (Reason::Rule, Some("even")),
+                Direction::Ingress if frame.len() % 2 == 0 || self.lenient => {
+                    (Reason::Rule, Some("even"))
+                }
                 Direction::Ingress => (Reason::NoRule, None),
             };
             Ok(Finding { verdict: reason.verdict(), reason, rule })
@@ -113,10 +126,15 @@ mod tests {
 
     /// One frame a second, of an IPv4 UDP packet from this last octet with so many bytes in it.
     fn capture(frames: &[(u8, usize)]) -> Capture {
-        let mut file: Vec<u8> = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut file: Vec<u8> = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1]
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect();
         for (second, &(host, bytes)) in frames.iter().enumerate() {
             let mut frame = Vec::new();
-            let packet = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([192, 0, 2, host], [192, 0, 2, 1], 64).udp(53, 5353);
+            let packet = PacketBuilder::ethernet2([2; 6], [4; 6])
+                .ipv4([192, 0, 2, host], [192, 0, 2, 1], 64)
+                .udp(53, 5353);
             packet.write_to_vec(&mut frame, &vec![0; bytes]).unwrap();
             let head = [second as u32 + 1, 0, frame.len() as u32, frame.len() as u32];
             file.extend(head.iter().flat_map(|word| word.to_le_bytes()));
@@ -147,23 +165,46 @@ mod tests {
             r#"{"index":2,"direction":"ingress","verdict":"drop","reason":"no_rule"} udp 192.0.2.7:53 > 192.0.2.1:5353"#,
         ];
         assert_eq!(lines, expected);
-        assert_eq!((summary.frames, summary.passed, summary.dropped, summary.changed), (3, 2, 1, None));
+        assert_eq!(
+            (summary.frames, summary.passed, summary.dropped, summary.changed),
+            (3, 2, 1, None)
+        );
         let seen = judge.seen.into_inner();
-        assert_eq!([seen[1].2 - seen[0].2, seen[2].2 - seen[1].2], [100, 100], "a second is 100 jiffies");
+        assert_eq!(
+            [seen[1].2 - seen[0].2, seen[2].2 - seen[1].2],
+            [100, 100],
+            "a second is 100 jiffies"
+        );
     }
 
     #[test]
     fn in_audit_mode_it_is_told_what_would_be_dropped() {
-        let run = Replay { judge: &Even::default(), against: None, local: &Local::default(), audit: true, hz: 100 };
+        let run = Replay {
+            judge: &Even::default(),
+            against: None,
+            local: &Local::default(),
+            audit: true,
+            hz: 100,
+        };
         let (lines, _) = replay(&run, &[(7, 0), (7, 1)]);
         assert!(!lines[0].contains("audited"), "{}", lines[0]);
-        assert!(lines[1].contains(r#""verdict":"drop","reason":"no_rule","audited":true}"#), "{}", lines[1]);
+        assert!(
+            lines[1].contains(r#""verdict":"drop","reason":"no_rule","audited":true}"#),
+            "{}",
+            lines[1]
+        );
     }
 
     #[test]
     fn against_another_configuration_only_differences_are_told() {
         let (strict, lenient) = (Even::default(), Even { lenient: true, ..Even::default() });
-        let run = Replay { judge: &strict, against: Some(&lenient), local: &Local::default(), audit: false, hz: 100 };
+        let run = Replay {
+            judge: &strict,
+            against: Some(&lenient),
+            local: &Local::default(),
+            audit: false,
+            hz: 100,
+        };
         let (lines, summary) = replay(&run, &[(7, 0), (7, 1), (7, 2)]);
         let [line] = lines.try_into().unwrap();
         let told = r#"{"index":1,"direction":"ingress","verdict":"drop","reason":"no_rule","against":{"verdict":"pass","reason":"rule","rule":"even"}}"#;

@@ -48,14 +48,30 @@ impl Tally {
 
     /// The summary; `changed` is the number of frames of which two configurations think differently.
     pub fn summary(&self, changed: Option<u64>) -> Summary {
-        let of = |wanted: Verdict| self.counts.iter().filter(|((verdict, _), _)| *verdict == wanted).map(|(_, count)| count).sum();
+        let of = |wanted: Verdict| {
+            self.counts
+                .iter()
+                .filter(|((verdict, _), _)| *verdict == wanted)
+                .map(|(_, count)| count)
+                .sum()
+        };
         let mut reasons: Vec<Count> = self
             .counts
             .iter()
-            .map(|((verdict, reason), &frames)| Count { verdict: verdict.name(), reason: reason.name(), frames })
+            .map(|((verdict, reason), &frames)| Count {
+                verdict: verdict.name(),
+                reason: reason.name(),
+                frames,
+            })
             .collect();
         reasons.sort_by(|a, b| b.frames.cmp(&a.frames));
-        Summary { frames: self.counts.values().sum(), passed: of(Verdict::Pass), dropped: of(Verdict::Drop), reasons, changed }
+        Summary {
+            frames: self.counts.values().sum(),
+            passed: of(Verdict::Pass),
+            dropped: of(Verdict::Drop),
+            reasons,
+            changed,
+        }
     }
 }
 
@@ -67,12 +83,14 @@ mod tests {
     fn frames_are_counted_by_verdict_and_reason() {
         let mut tally = Tally::default();
         let finding = |reason: Reason| Finding { verdict: reason.verdict(), reason, rule: None };
-        for reason in [Reason::NoRule, Reason::Rule, Reason::NoRule, Reason::Reply, Reason::NoRule] {
+        for reason in [Reason::NoRule, Reason::Rule, Reason::NoRule, Reason::Reply, Reason::NoRule]
+        {
             tally.count(&finding(reason));
         }
         let Summary { frames, passed, dropped, reasons, changed } = tally.summary(None);
         assert_eq!((frames, passed, dropped, changed), (5, 2, 3, None));
-        let told: Vec<_> = reasons.iter().map(|count| (count.verdict, count.reason, count.frames)).collect();
+        let told: Vec<_> =
+            reasons.iter().map(|count| (count.verdict, count.reason, count.frames)).collect();
         assert_eq!(told, [("drop", "no_rule", 3), ("pass", "rule", 1), ("pass", "reply", 1)]);
     }
 }

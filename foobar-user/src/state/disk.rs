@@ -123,7 +123,10 @@ pub fn private_folder(path: &Path) -> Result<(), Problem> {
         return Err(problem(format!("belongs to uid {}, not to uid {user}", found.uid())));
     }
     if found.mode() & 0o022 != 0 {
-        return Err(problem(format!("can be written by others (mode {:04o})", found.mode() & 0o7777)));
+        return Err(problem(format!(
+            "can be written by others (mode {:04o})",
+            found.mode() & 0o7777
+        )));
     }
     Ok(())
 }
@@ -161,7 +164,10 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 /// # Errors
 /// [`Problem::Busy`], [`Problem::Folder`].
 pub fn lock_folder(path: &Path) -> Result<File, Problem> {
-    let problem = |error: &dyn std::fmt::Display| Problem::Folder { path: path.to_owned(), why: error.to_string() };
+    let problem = |error: &dyn std::fmt::Display| Problem::Folder {
+        path: path.to_owned(),
+        why: error.to_string(),
+    };
     let folder = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_DIRECTORY)

@@ -39,7 +39,11 @@ pub fn checksum(bytes: &[u8]) -> String {
 /// The bytes of a document that holds `content`.
 pub fn encode<T: Serialize>(content: &T) -> Vec<u8> {
     let content = serde_json::value::to_raw_value(content).expect("state has string keys only");
-    let envelope = Envelope { version: VERSION, checksum: checksum(content.get().as_bytes()), content: &content };
+    let envelope = Envelope {
+        version: VERSION,
+        checksum: checksum(content.get().as_bytes()),
+        content: &content,
+    };
     let mut bytes = serde_json::to_vec(&envelope).expect("an envelope of plain fields");
     bytes.push(b'\n');
     bytes
@@ -54,11 +58,17 @@ pub fn decode<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, Probl
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(damaged("it is empty".to_owned()));
     }
-    let versioned: Versioned = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+    let versioned: Versioned =
+        serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
     if versioned.version != VERSION {
-        return Err(Problem::Version { path: path.to_owned(), found: versioned.version, reads: VERSION });
+        return Err(Problem::Version {
+            path: path.to_owned(),
+            found: versioned.version,
+            reads: VERSION,
+        });
     }
-    let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+    let envelope: Envelope<'_> =
+        serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
     let found = checksum(envelope.content.get().as_bytes());
     if found != envelope.checksum {
         return Err(damaged(format!("its checksum is {found}, not {}", envelope.checksum)));

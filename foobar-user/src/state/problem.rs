@@ -103,7 +103,9 @@ impl Problem {
 /// What to do about an error of the disk, where that is known.
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space and try again",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space and try again"
+        }
         io::ErrorKind::ReadOnlyFilesystem => "; mount it writable and try again",
         io::ErrorKind::PermissionDenied => "; the daemon must be able to write there",
         _ => "",

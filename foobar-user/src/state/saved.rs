@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{
-    model::Mode,
     lists::{ListKind, NamedOverlay},
+    model::Mode,
 };
 
 /// What a restarted daemon needs to continue where the last one was.

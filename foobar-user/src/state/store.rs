@@ -49,7 +49,13 @@ impl Store {
         disk::private_folder(folder)?;
         let lock = disk::lock_folder(folder)?;
         disk::private_folder(&folder.join(LISTS))?;
-        Ok(Self { folder: folder.to_owned(), disk, written: Vec::new(), current: None, _lock: lock })
+        Ok(Self {
+            folder: folder.to_owned(),
+            disk,
+            written: Vec::new(),
+            current: None,
+            _lock: lock,
+        })
     }
 
     /// What the last daemon left, `None` if none ever ran here.
@@ -63,10 +69,15 @@ impl Store {
         let mut state = stored.state;
         for file in stored.files {
             let set = Arc::new(self.read_list(&file)?);
-            let overlay =
-                state.overlays.iter_mut().find(|overlay| overlay.kind == file.kind && overlay.name == file.name);
+            let overlay = state
+                .overlays
+                .iter_mut()
+                .find(|overlay| overlay.kind == file.kind && overlay.name == file.name);
             let Some(overlay) = overlay else {
-                return Err(Problem::Damaged { path, why: format!("it has a file for {}, but no changes", file.name) });
+                return Err(Problem::Damaged {
+                    path,
+                    why: format!("it has a file for {}, but no changes", file.name),
+                });
             };
             overlay.overlay.replaced = Some(Arc::clone(&set));
             self.written.push((set, file));
@@ -120,11 +131,16 @@ impl Store {
     fn put_back(&self) {
         let _ = match &self.current {
             Some(bytes) => disk::replace(&*self.disk, &self.folder, FILE, bytes),
-            None => fs::remove_file(self.path()).map_err(|error| Problem::write("remove", &self.path(), error)),
+            None => fs::remove_file(self.path())
+                .map_err(|error| Problem::write("remove", &self.path(), error)),
         };
     }
 
-    fn write_list(&self, list: LongList, file: String) -> Result<(Arc<PrefixSet>, ListFile), Problem> {
+    fn write_list(
+        &self,
+        list: LongList,
+        file: String,
+    ) -> Result<(Arc<PrefixSet>, ListFile), Problem> {
         let same = |(set, file): &&(Arc<PrefixSet>, ListFile)| {
             Arc::ptr_eq(set, &list.set) && file.kind == list.kind && file.name == list.name
         };

@@ -68,10 +68,14 @@ impl Disk for FaultyDisk {
 
 /// A state of this generation, with one short list and one that is long enough for a file of its own.
 fn state(generation: u64) -> State {
-    let short = Overlay { added: ["192.0.2.1".parse::<Prefix>().unwrap()].into_iter().collect(), ..Overlay::default() };
+    let short = Overlay {
+        added: ["192.0.2.1".parse::<Prefix>().unwrap()].into_iter().collect(),
+        ..Overlay::default()
+    };
     let first = 0x0a00_0000 + (generation as u32) * 0x1_0000;
-    let long: PrefixSet =
-        (0..2_000u32).map(|i| Prefix::host(std::net::Ipv4Addr::from_bits(first + 2 * i).into())).collect();
+    let long: PrefixSet = (0..2_000u32)
+        .map(|i| Prefix::host(std::net::Ipv4Addr::from_bits(first + 2 * i).into()))
+        .collect();
     State {
         generation,
         flow_epoch: 7,
@@ -121,7 +125,11 @@ fn what_was_saved_is_loaded() {
     let list = fs::read_dir(folder.path().join("lists")).unwrap().next().unwrap().unwrap().path();
     let before = fs::metadata(&list).unwrap().modified().unwrap();
     store.save(State { generation: 2, ..loaded }).unwrap();
-    assert_eq!(fs::metadata(&list).unwrap().modified().unwrap(), before, "an unchanged long list is not written again");
+    assert_eq!(
+        fs::metadata(&list).unwrap().modified().unwrap(),
+        before,
+        "an unchanged long list is not written again"
+    );
     store.save(state(3)).unwrap();
     assert!(!list.exists(), "a list file that nothing names is removed");
     assert_eq!(list_files(folder.path()), 1);
@@ -154,7 +162,8 @@ fn two_daemons_do_not_share_a_folder() {
 fn every_step_interrupted_leaves_the_old_state() {
     let steps = Arc::new(AtomicUsize::new(0));
     let fails_at = Arc::new(AtomicUsize::new(NEVER));
-    let disk = || Box::new(FaultyDisk { steps: Arc::clone(&steps), fails_at: Arc::clone(&fails_at) });
+    let disk =
+        || Box::new(FaultyDisk { steps: Arc::clone(&steps), fails_at: Arc::clone(&fails_at) });
 
     let folder = TempDir::new().unwrap();
     Store::open_on(folder.path(), disk()).unwrap().save(state(1)).unwrap();
@@ -233,7 +242,10 @@ fn another_version_is_named() {
     fs::write(&path, newer).unwrap();
     let mut store = open(&folder);
     let problem = store.load().unwrap_err();
-    assert!(problem.to_string().contains("has state version 2, this foobar reads version 1"), "{problem}");
+    assert!(
+        problem.to_string().contains("has state version 2, this foobar reads version 1"),
+        "{problem}"
+    );
     assert!(problem.is_about_content());
     let aside = store.keep_aside(&problem).unwrap();
     assert_eq!(aside.file_name().unwrap(), "state.json.other-version-1");
@@ -249,16 +261,23 @@ fn what_was_kept_aside_is_never_overwritten() {
         fs::write(&path, format!("garbage {number}")).unwrap();
         let problem = store.load().unwrap_err();
         let aside = store.keep_aside(&problem).unwrap();
-        assert_eq!(aside.file_name().unwrap().to_str().unwrap(), format!("state.json.damaged-{number}"));
+        assert_eq!(
+            aside.file_name().unwrap().to_str().unwrap(),
+            format!("state.json.damaged-{number}")
+        );
         assert_eq!(fs::read_to_string(aside).unwrap(), format!("garbage {number}"));
     }
 }
 
 #[test]
 fn a_list_file_that_is_gone_or_changed_is_damaged() {
-    for damage in [|path: &Path| fs::remove_file(path).unwrap(), |path: &Path| fs::write(path, "10.0.0.1/32\n").unwrap()] {
+    for damage in [
+        |path: &Path| fs::remove_file(path).unwrap(),
+        |path: &Path| fs::write(path, "10.0.0.1/32\n").unwrap(),
+    ] {
         let (folder, _) = with_state();
-        let list = fs::read_dir(folder.path().join("lists")).unwrap().next().unwrap().unwrap().path();
+        let list =
+            fs::read_dir(folder.path().join("lists")).unwrap().next().unwrap().unwrap().path();
         damage(&list);
         let problem = open(&folder).load().unwrap_err();
         assert!(matches!(&problem, Problem::Damaged { path, .. } if *path == list), "{problem}");

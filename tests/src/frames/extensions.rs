@@ -66,15 +66,30 @@ fn options() -> Vec<Row> {
             let packet = world().extension(number, &padding(units));
             let name = format!("v6-{kind}-options-{units}");
             rows.push(passes(name.clone(), Rule, packet.clone().tcp(51000, 80, "S"), why));
-            rows.push(drops(format!("{name}-forbidden"), SourceNotAllowed, packet.tcp(51000, 22, "S"), why));
+            rows.push(drops(
+                format!("{name}-forbidden"),
+                SourceNotAllowed,
+                packet.tcp(51000, 22, "S"),
+                why,
+            ));
         }
     }
     for units in [2, 3, 10] {
         let why = "what looks like ports inside an extension header is none";
         let packet = world().extension(DESTINATION_OPTIONS, &decoy(units, 80));
-        rows.push(drops(format!("v6-decoy-80-in-options-{units}"), NoRule, packet.tcp(51000, 9100, "S"), why));
+        rows.push(drops(
+            format!("v6-decoy-80-in-options-{units}"),
+            NoRule,
+            packet.tcp(51000, 9100, "S"),
+            why,
+        ));
         let packet = world().extension(DESTINATION_OPTIONS, &decoy(units, 22));
-        rows.push(passes(format!("v6-decoy-22-in-options-{units}"), Rule, packet.tcp(51000, 80, "S"), why));
+        rows.push(passes(
+            format!("v6-decoy-22-in-options-{units}"),
+            Rule,
+            packet.tcp(51000, 80, "S"),
+            why,
+        ));
     }
     rows.extend([
         passes(
@@ -105,7 +120,9 @@ fn routing() -> Vec<Row> {
         bytes.resize(usize::from(units) * 8 + 8, 0x20);
         bytes
     };
-    let with = |kind, left, units| world().extension(ROUTING, &header(kind, left, units)).tcp(51000, 80, "S");
+    let with = |kind, left, units| {
+        world().extension(ROUTING, &header(kind, left, units)).tcp(51000, 80, "S")
+    };
     let why = "a routing header with segments left makes this host a router, type 0 is forbidden (RFC 5095)";
     let end = "at its last segment a routing header is only passed over";
     vec![
@@ -127,7 +144,10 @@ fn routing() -> Vec<Row> {
         drops(
             "v6-routing-behind-options",
             SourceRoute,
-            world().extension(DESTINATION_OPTIONS, &padding(0)).extension(ROUTING, &header(0, 1, 2)).tcp(51000, 80, "S"),
+            world()
+                .extension(DESTINATION_OPTIONS, &padding(0))
+                .extension(ROUTING, &header(0, 1, 2))
+                .tcp(51000, 80, "S"),
             "found wherever it stands",
         ),
     ]
@@ -135,11 +155,22 @@ fn routing() -> Vec<Row> {
 
 fn authentication() -> Vec<Row> {
     let mut rows = Vec::new();
-    let why = "the length of an authentication header counts in units of 4 bytes, less 2 (RFC 4302)";
+    let why =
+        "the length of an authentication header counts in units of 4 bytes, less 2 (RFC 4302)";
     for length in [1, 2, 4, 5, 6, 10, 16] {
         let packet6 = world().extension(AUTHENTICATION, &authentication_header(length));
-        rows.push(passes(format!("v6-ah-{length}"), Rule, packet6.clone().tcp(51000, 80, "S"), why));
-        rows.push(drops(format!("v6-ah-{length}-forbidden"), SourceNotAllowed, packet6.tcp(51000, 22, "S"), why));
+        rows.push(passes(
+            format!("v6-ah-{length}"),
+            Rule,
+            packet6.clone().tcp(51000, 80, "S"),
+            why,
+        ));
+        rows.push(drops(
+            format!("v6-ah-{length}-forbidden"),
+            SourceNotAllowed,
+            packet6.tcp(51000, 22, "S"),
+            why,
+        ));
         let inside = |port| {
             let mut bytes = authentication_header(length);
             bytes[0] = 6;
@@ -153,7 +184,13 @@ fn authentication() -> Vec<Row> {
     // where the real header has its checksum and its urgent pointer.
     let mut false_ports = world().tcp(51000, 80, "S").transport_bytes();
     false_ports.drain(..4);
-    let packet = world().extension(AUTHENTICATION, &authentication_header(4)).tcp_with(51000, 22, "S", &[], &false_ports);
+    let packet = world().extension(AUTHENTICATION, &authentication_header(4)).tcp_with(
+        51000,
+        22,
+        "S",
+        &[],
+        &false_ports,
+    );
     let packet = packet.edit(|bytes| bytes[16..20].copy_from_slice(&[0xc7, 0x38, 0, 80]));
     rows.push(drops("v6-ah-decoy-for-units-of-8", SourceNotAllowed, packet, why));
     rows
@@ -199,13 +236,19 @@ fn order() -> Vec<Row> {
         drops(
             "v6-hop-by-hop-second",
             ExtensionHeader,
-            world().extension(DESTINATION_OPTIONS, &options).extension(HOP_BY_HOP, &options).tcp(51000, 80, "S"),
+            world()
+                .extension(DESTINATION_OPTIONS, &options)
+                .extension(HOP_BY_HOP, &options)
+                .tcp(51000, 80, "S"),
             why,
         ),
         drops(
             "v6-hop-by-hop-twice",
             ExtensionHeader,
-            world().extension(HOP_BY_HOP, &options).extension(HOP_BY_HOP, &options).tcp(51000, 80, "S"),
+            world()
+                .extension(HOP_BY_HOP, &options)
+                .extension(HOP_BY_HOP, &options)
+                .tcp(51000, 80, "S"),
             why,
         ),
         drops(
@@ -217,7 +260,13 @@ fn order() -> Vec<Row> {
         drops(
             "v6-fragment-in-fragment",
             ExtensionHeader,
-            world().fragment6(9, true, 0).fragment6(10, false, 0).tcp_with(51000, 80, "A", &[], &filler(12)),
+            world().fragment6(9, true, 0).fragment6(10, false, 0).tcp_with(
+                51000,
+                80,
+                "A",
+                &[],
+                &filler(12),
+            ),
             "a datagram is fragmented once: what the inner header says of the whole is a lie",
         ),
         drops(
@@ -237,7 +286,9 @@ fn order() -> Vec<Row> {
 
 fn lies() -> Vec<Row> {
     let mut rows = Vec::new();
-    for (kind, number) in [("hop-by-hop", HOP_BY_HOP), ("destination", DESTINATION_OPTIONS), ("ah", AUTHENTICATION)] {
+    for (kind, number) in
+        [("hop-by-hop", HOP_BY_HOP), ("destination", DESTINATION_OPTIONS), ("ah", AUTHENTICATION)]
+    {
         let mut header = padding(0);
         header[1] = 200;
         let packet = world().extension(number, &header).tcp(51000, 80, "S");

@@ -1,8 +1,8 @@
 //! Fragments: the first shows the ports and gets a verdict, the others follow it, if they can be told to belong to it.
 
 use foobar_common::reason::Reason::{
-    Blocklist, EchoRequest, FragmentOverlap, FragmentShort, FragmentTail, FragmentUnknown, NoRule, Protocol, Reply, Rule,
-    SourceNotAllowed,
+    Blocklist, EchoRequest, FragmentOverlap, FragmentShort, FragmentTail, FragmentUnknown, NoRule,
+    Protocol, Reply, Rule, SourceNotAllowed,
 };
 
 use super::{
@@ -85,13 +85,38 @@ fn first(family: Family) -> Vec<Row> {
     };
     vec![
         passes(name("first-quic"), Rule, family.fragment(family.quic(WORLD), (1, 0, 1480)), why),
-        passes(name("first-http"), Rule, family.fragment(family.segment(WORLD, 80), (2, 0, 1480)), why),
+        passes(
+            name("first-http"),
+            Rule,
+            family.fragment(family.segment(WORLD, 80), (2, 0, 1480)),
+            why,
+        ),
         passes(name("first-echo"), EchoRequest, family.fragment(echo.clone(), (3, 0, 1480)), why),
-        passes(name("tail-of-echo"), FragmentTail, family.fragment(echo.clone(), (3, 1480, 2000)), "it belongs to an echo request")
-            .after_ingress(family.fragment(echo, (3, 0, 1480))),
-        drops(name("first-ssh"), SourceNotAllowed, family.fragment(family.segment(WORLD, 22), (4, 0, 1480)), why),
-        drops(name("first-closed"), NoRule, family.fragment(family.segment(WORLD, 9100), (5, 0, 1480)), why),
-        drops(name("first-blocked"), Blocklist, family.fragment(family.quic(BLOCKED), (6, 0, 1480)), why),
+        passes(
+            name("tail-of-echo"),
+            FragmentTail,
+            family.fragment(echo.clone(), (3, 1480, 2000)),
+            "it belongs to an echo request",
+        )
+        .after_ingress(family.fragment(echo, (3, 0, 1480))),
+        drops(
+            name("first-ssh"),
+            SourceNotAllowed,
+            family.fragment(family.segment(WORLD, 22), (4, 0, 1480)),
+            why,
+        ),
+        drops(
+            name("first-closed"),
+            NoRule,
+            family.fragment(family.segment(WORLD, 9100), (5, 0, 1480)),
+            why,
+        ),
+        drops(
+            name("first-blocked"),
+            Blocklist,
+            family.fragment(family.quic(BLOCKED), (6, 0, 1480)),
+            why,
+        ),
         passes(
             name("first-of-24-bytes"),
             Rule,
@@ -115,28 +140,66 @@ fn tails(family: Family) -> Vec<Row> {
     let why = "its first fragment passed";
     let ssh = |cut| family.fragment(family.segment(WORLD, 22), cut);
     vec![
-        passes(name("second"), FragmentTail, quic((1, 1480, 2960)), why).after_ingress(quic((1, 0, 1480))),
+        passes(name("second"), FragmentTail, quic((1, 1480, 2960)), why)
+            .after_ingress(quic((1, 0, 1480))),
         passes(name("last"), FragmentTail, quic((1, 2960, 3000)), why)
             .after_ingress(quic((1, 0, 1480)))
             .after_ingress(quic((1, 1480, 2960))),
-        passes(name("last-before-second"), FragmentTail, quic((1, 2960, 3000)), "behind the first, order does not matter")
-            .after_ingress(quic((1, 0, 1480))),
-        passes(name("repeated"), FragmentTail, quic((1, 1480, 2960)), "the network may double packets")
-            .after_ingress(quic((1, 0, 1480)))
-            .after_ingress(quic((1, 1480, 2960))),
-        passes(name("tail-of-segment"), FragmentTail, http((2, 1480, 2000)), why).after_ingress(http((2, 0, 1480))),
-        passes(name("tail-at-offset-2-of-segment"), FragmentTail, http((2, 24, 2000)), why).after_ingress(http((2, 0, 24))),
-        passes(name("tail-at-offset-1-of-quic"), FragmentTail, quic((2, 8, 1480)), "8 bytes are a whole UDP header")
-            .after_ingress(quic((2, 0, 8))),
-        passes(name("tail-after-20-seconds"), FragmentTail, quic((1, 1480, 2960)), "a datagram may take 30 seconds")
-            .after_ingress(quic((1, 0, 1480)))
-            .wait(20),
-        drops(name("tail-after-2-minutes"), FragmentUnknown, quic((1, 1480, 2960)), "the stack has given up, too")
-            .after_ingress(quic((1, 0, 1480)))
-            .wait(120),
-        drops(name("tail-alone"), FragmentUnknown, quic((1, 1480, 2960)), "nobody knows what it belongs to"),
-        drops(name("tail-of-dropped"), FragmentUnknown, ssh((4, 1480, 2000)), "its first fragment was dropped")
-            .after_ingress(ssh((4, 0, 1480))),
+        passes(
+            name("last-before-second"),
+            FragmentTail,
+            quic((1, 2960, 3000)),
+            "behind the first, order does not matter",
+        )
+        .after_ingress(quic((1, 0, 1480))),
+        passes(
+            name("repeated"),
+            FragmentTail,
+            quic((1, 1480, 2960)),
+            "the network may double packets",
+        )
+        .after_ingress(quic((1, 0, 1480)))
+        .after_ingress(quic((1, 1480, 2960))),
+        passes(name("tail-of-segment"), FragmentTail, http((2, 1480, 2000)), why)
+            .after_ingress(http((2, 0, 1480))),
+        passes(name("tail-at-offset-2-of-segment"), FragmentTail, http((2, 24, 2000)), why)
+            .after_ingress(http((2, 0, 24))),
+        passes(
+            name("tail-at-offset-1-of-quic"),
+            FragmentTail,
+            quic((2, 8, 1480)),
+            "8 bytes are a whole UDP header",
+        )
+        .after_ingress(quic((2, 0, 8))),
+        passes(
+            name("tail-after-20-seconds"),
+            FragmentTail,
+            quic((1, 1480, 2960)),
+            "a datagram may take 30 seconds",
+        )
+        .after_ingress(quic((1, 0, 1480)))
+        .wait(20),
+        drops(
+            name("tail-after-2-minutes"),
+            FragmentUnknown,
+            quic((1, 1480, 2960)),
+            "the stack has given up, too",
+        )
+        .after_ingress(quic((1, 0, 1480)))
+        .wait(120),
+        drops(
+            name("tail-alone"),
+            FragmentUnknown,
+            quic((1, 1480, 2960)),
+            "nobody knows what it belongs to",
+        ),
+        drops(
+            name("tail-of-dropped"),
+            FragmentUnknown,
+            ssh((4, 1480, 2000)),
+            "its first fragment was dropped",
+        )
+        .after_ingress(ssh((4, 0, 1480))),
         drops(
             name("overlap-of-tcp"),
             FragmentOverlap,
@@ -144,9 +207,19 @@ fn tails(family: Family) -> Vec<Row> {
             "it would overwrite the flags of the header that was judged (RFC 3128)",
         )
         .after_ingress(http((2, 0, 1480))),
-        drops(name("overlap-of-tcp-alone"), FragmentOverlap, http((2, 8, 1480)), "whatever it belongs to"),
-        drops(name("second-first-for-ssh"), SourceNotAllowed, ssh((2, 0, 1480)), "every first fragment is judged")
-            .after_ingress(http((2, 0, 1480))),
+        drops(
+            name("overlap-of-tcp-alone"),
+            FragmentOverlap,
+            http((2, 8, 1480)),
+            "whatever it belongs to",
+        ),
+        drops(
+            name("second-first-for-ssh"),
+            SourceNotAllowed,
+            ssh((2, 0, 1480)),
+            "every first fragment is judged",
+        )
+        .after_ingress(http((2, 0, 1480))),
         drops(
             name("tail-behind-second-first-for-ssh"),
             FragmentUnknown,
@@ -161,11 +234,14 @@ fn tails(family: Family) -> Vec<Row> {
 /// Later fragments that look as if they belonged to a first one.
 fn foreign_tails(family: Family) -> Vec<Row> {
     let first = || family.fragment(family.quic(WORLD), (1, 0, 1480));
-    let why = "reassembly goes by source, destination and identification: this is another datagram's";
+    let why =
+        "reassembly goes by source, destination and identification: this is another datagram's";
     let tail = |from: Host, to: Host, id| {
         family.fragment(family.packet(from, to).udp(51000, 443, 2992), (id, 1480, 2960))
     };
-    let row = |name: &str, reason, packet| drops(family.row_name(name), reason, packet, why).after_ingress(first());
+    let row = |name: &str, reason, packet| {
+        drops(family.row_name(name), reason, packet, why).after_ingress(first())
+    };
     vec![
         row("tail-of-other-identification", FragmentUnknown, tail(WORLD, SERVER, 2)),
         row("tail-of-other-source", FragmentUnknown, tail(REMOTE, SERVER, 1)),
@@ -180,7 +256,12 @@ fn short(family: Family) -> Vec<Row> {
     for bytes in [8, 16] {
         let packet = family.fragment(family.segment(WORLD, 80), (9, 0, bytes));
         let why = "what the header says would come with a later fragment (RFC 1858, RFC 7112)";
-        rows.push(drops(family.row_name(&format!("first-tcp-of-{bytes}-bytes")), FragmentShort, packet, why));
+        rows.push(drops(
+            family.row_name(&format!("first-tcp-of-{bytes}-bytes")),
+            FragmentShort,
+            packet,
+            why,
+        ));
         let tail = family.fragment(family.segment(WORLD, 80), (9, bytes, 2000));
         let reason = if bytes == 8 { FragmentOverlap } else { FragmentUnknown };
         let first = family.fragment(family.segment(WORLD, 80), (9, 0, bytes));
@@ -195,9 +276,11 @@ fn replies(family: Family) -> Vec<Row> {
     let question = || family.packet(SERVER, REMOTE).udp(40000, 53, 40).sent();
     let answer = |cut| family.fragment(family.packet(REMOTE, SERVER).udp(53, 40000, 3000), cut);
     let why = "a long answer of a name server";
-    let long_question = family.fragment(family.packet(SERVER, REMOTE).udp(40000, 53, 3000), (11, 0, 1480)).sent();
+    let long_question =
+        family.fragment(family.packet(SERVER, REMOTE).udp(40000, 53, 3000), (11, 0, 1480)).sent();
     vec![
-        passes(family.row_name("first-of-reply"), Reply, answer((10, 0, 1480)), why).after_egress(question()),
+        passes(family.row_name("first-of-reply"), Reply, answer((10, 0, 1480)), why)
+            .after_egress(question()),
         passes(family.row_name("tail-of-reply"), FragmentTail, answer((10, 1480, 2960)), why)
             .after_egress(question())
             .after_ingress(answer((10, 0, 1480))),
@@ -208,14 +291,20 @@ fn replies(family: Family) -> Vec<Row> {
             "the first fragment of the question shows the ports",
         )
         .after_egress(long_question),
-        drops(family.row_name("first-of-unasked-reply"), NoRule, answer((10, 0, 1480)), "nobody asked"),
+        drops(
+            family.row_name("first-of-unasked-reply"),
+            NoRule,
+            answer((10, 0, 1480)),
+            "nobody asked",
+        ),
     ]
 }
 
 fn v4_only() -> Vec<Row> {
     let first = Family::V4.fragment(Family::V4.quic(WORLD), (1, 0, 1480));
     let tail = Family::V4.fragment(Family::V4.quic(WORLD), (1, 1480, 2960));
-    let options_in_tail = Family::V4.fragment(Family::V4.quic(WORLD), (1, 1480, 2960)).options(&[1; 4]);
+    let options_in_tail =
+        Family::V4.fragment(Family::V4.quic(WORLD), (1, 1480, 2960)).options(&[1; 4]);
     vec![
         drops(
             "v4-fragment-tail-of-other-protocol",
@@ -224,8 +313,13 @@ fn v4_only() -> Vec<Row> {
             "reassembly goes by protocol as well (RFC 791)",
         )
         .after_ingress(first.clone()),
-        passes("v4-fragment-tail-with-options", FragmentTail, options_in_tail, "options are copied into each fragment")
-            .after_ingress(first.clone()),
+        passes(
+            "v4-fragment-tail-with-options",
+            FragmentTail,
+            options_in_tail,
+            "options are copied into each fragment",
+        )
+        .after_ingress(first.clone()),
         drops(
             "v4-fragment-first-of-gre",
             Protocol,
@@ -251,7 +345,8 @@ fn v6_only() -> Vec<Row> {
     let behind_options = |bytes: &[u8]| world().fragment6(12, true, 0).raw(60, bytes);
     let mut chain = padding(0);
     chain[0] = 6;
-    let with_header = [&chain[..], &world().tcp(51000, 80, "A").transport_bytes(), &[0; 4]].concat();
+    let with_header =
+        [&chain[..], &world().tcp(51000, 80, "A").transport_bytes(), &[0; 4]].concat();
     vec![
         passes("v6-atomic-fragment-http", Rule, world().fragment6(1, false, 0).tcp(51000, 80, "S"), why),
         passes("v6-atomic-fragment-quic", Rule, world().fragment6(1, false, 0).udp(51000, 443, 1200), why),

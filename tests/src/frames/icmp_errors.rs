@@ -69,23 +69,56 @@ impl Family {
 
     /// About connections to the server's own ports, which need no memory.
     fn served(self) -> Vec<Row> {
-        let sent = |to: Host, port: u16| self.packet(SERVER, to).tcp_with(port, 51000, "PA", &[], &filler(1400));
+        let sent = |to: Host, port: u16| {
+            self.packet(SERVER, to).tcp_with(port, 51000, "PA", &[], &filler(1400))
+        };
         let why = "path MTU discovery of a connection that the rules allow";
-        let unrelated = "the server cannot have sent this packet, since the rules allow no such connection";
+        let unrelated =
+            "the server cannot have sent this packet, since the rules allow no such connection";
         vec![
             passes(self.name("served-https"), IcmpError, self.error_about(&sent(WORLD, 443)), why),
-            passes(self.name("served-ssh-admin"), IcmpError, self.error_about(&sent(ADMIN, 22)), why),
+            passes(
+                self.name("served-ssh-admin"),
+                IcmpError,
+                self.error_about(&sent(ADMIN, 22)),
+                why,
+            ),
             passes(
                 self.name("served-quic"),
                 IcmpError,
                 self.error_about(&self.packet(SERVER, WORLD).udp(443, 51000, 1200)),
                 why,
             ),
-            passes(self.name("served-from-the-peer"), IcmpError, self.too_big(WORLD, &self.quote(&sent(WORLD, 80))), why),
-            drops(self.name("ssh-to-world"), IcmpUnrelated, self.error_about(&sent(WORLD, 22)), unrelated),
-            drops(self.name("database-to-admin"), IcmpUnrelated, self.error_about(&sent(ADMIN, 3306)), unrelated),
-            drops(self.name("https-to-blocked"), IcmpUnrelated, self.error_about(&sent(BLOCKED, 443)), unrelated),
-            drops(self.name("closed-port"), IcmpUnrelated, self.error_about(&sent(WORLD, 9100)), unrelated),
+            passes(
+                self.name("served-from-the-peer"),
+                IcmpError,
+                self.too_big(WORLD, &self.quote(&sent(WORLD, 80))),
+                why,
+            ),
+            drops(
+                self.name("ssh-to-world"),
+                IcmpUnrelated,
+                self.error_about(&sent(WORLD, 22)),
+                unrelated,
+            ),
+            drops(
+                self.name("database-to-admin"),
+                IcmpUnrelated,
+                self.error_about(&sent(ADMIN, 3306)),
+                unrelated,
+            ),
+            drops(
+                self.name("https-to-blocked"),
+                IcmpUnrelated,
+                self.error_about(&sent(BLOCKED, 443)),
+                unrelated,
+            ),
+            drops(
+                self.name("closed-port"),
+                IcmpUnrelated,
+                self.error_about(&sent(WORLD, 9100)),
+                unrelated,
+            ),
             drops(
                 self.name("from-blocked-router"),
                 Blocklist,
@@ -118,7 +151,8 @@ impl Family {
         let why = "it concerns a flow that the server opened";
         let unrelated = "the server has no such flow";
         let about = |name: &str, quoted: Packet, opened: Packet| {
-            drops(self.name(name), IcmpUnrelated, self.error_about(&quoted), unrelated).after_egress(opened)
+            drops(self.name(name), IcmpUnrelated, self.error_about(&quoted), unrelated)
+                .after_egress(opened)
         };
         let related = |name: &str, quoted: Packet| {
             passes(self.name(name), IcmpError, self.error_about(&quoted), why).after_egress(quoted)
@@ -127,16 +161,33 @@ impl Family {
             related("own-tcp", syn()),
             related("own-udp", question()),
             related("own-ping", ping(7)),
-            about("own-tcp-other-local-port", self.packet(SERVER, REMOTE).tcp(45001, 443, "S"), syn()),
-            about("own-tcp-other-remote-port", self.packet(SERVER, REMOTE).tcp(45000, 80, "S"), syn()),
-            about("own-tcp-other-remote", self.packet(SERVER, OTHER_REMOTE).tcp(45000, 443, "S"), syn()),
+            about(
+                "own-tcp-other-local-port",
+                self.packet(SERVER, REMOTE).tcp(45001, 443, "S"),
+                syn(),
+            ),
+            about(
+                "own-tcp-other-remote-port",
+                self.packet(SERVER, REMOTE).tcp(45000, 80, "S"),
+                syn(),
+            ),
+            about(
+                "own-tcp-other-remote",
+                self.packet(SERVER, OTHER_REMOTE).tcp(45000, 443, "S"),
+                syn(),
+            ),
             about("own-tcp-as-udp", self.packet(SERVER, REMOTE).udp(45000, 443, 8), syn()),
             about("own-udp-other-port", self.packet(SERVER, REMOTE).udp(40001, 53, 30), question()),
             about("own-ping-other-identifier", ping(8), ping(7)),
             drops(self.name("no-flow"), IcmpUnrelated, self.error_about(&syn()), unrelated),
-            drops(self.name("forgotten-flow"), IcmpUnrelated, self.error_about(&question()), "the flow is too old")
-                .after_egress(question())
-                .wait(3600),
+            drops(
+                self.name("forgotten-flow"),
+                IcmpUnrelated,
+                self.error_about(&question()),
+                "the flow is too old",
+            )
+            .after_egress(question())
+            .wait(3600),
             drops(
                 self.name("own-tcp-from-blocked-router"),
                 Blocklist,
@@ -155,10 +206,20 @@ impl Family {
         for bytes in [0, 1, header - 1, header, header + 3, header + 7] {
             let error = self.too_big(ROUTER, &packet.network_bytes()[..bytes]);
             let why = "it quotes too little to tell what it is about";
-            rows.push(drops(self.name(&format!("quotes-{bytes}-bytes")), IcmpUnrelated, error, why));
+            rows.push(drops(
+                self.name(&format!("quotes-{bytes}-bytes")),
+                IcmpUnrelated,
+                error,
+                why,
+            ));
         }
         let error = self.too_big(ROUTER, &packet.network_bytes()[..header + 8]);
-        rows.push(passes(self.name("quotes-8-bytes-of-tcp"), IcmpError, error, "8 bytes are what RFC 792 asks for"));
+        rows.push(passes(
+            self.name("quotes-8-bytes-of-tcp"),
+            IcmpError,
+            error,
+            "8 bytes are what RFC 792 asks for",
+        ));
         rows
     }
 }
@@ -174,7 +235,12 @@ fn kinds() -> Vec<Row> {
         let error = |quoted| v4(ROUTER.v4, SERVER.v4).icmp(kind, code, [0; 4], quoted);
         let name = format!("v4-error-type-{kind}-code-{code}");
         rows.push(passes(name.clone(), IcmpError, error(&quoted4), why));
-        rows.push(drops(format!("{name}-unrelated"), IcmpUnrelated, error(&other4), "about no flow"));
+        rows.push(drops(
+            format!("{name}-unrelated"),
+            IcmpUnrelated,
+            error(&other4),
+            "about no flow",
+        ));
     }
     for (kind, code) in [(1, 0), (1, 1), (1, 4), (2, 0), (3, 0), (3, 1), (4, 0), (4, 1)] {
         let error = v6(ROUTER.v6, SERVER.v6).icmp(kind, code, [0; 4], &quoted6);
@@ -207,19 +273,33 @@ fn quoted_headers() -> Vec<Row> {
         drops(
             "v4-error-quotes-a-tail",
             IcmpUnrelated,
-            error4(&sent4().fragment4(7, false, 100).raw(6, &sent4().tcp(443, 51000, "A").transport_bytes()).network_bytes()),
+            error4(
+                &sent4()
+                    .fragment4(7, false, 100)
+                    .raw(6, &sent4().tcp(443, 51000, "A").transport_bytes())
+                    .network_bytes(),
+            ),
             "a later fragment shows no ports",
         ),
         passes(
             "v4-error-quotes-a-first-fragment",
             IcmpError,
-            error4(&sent4().fragment4(7, true, 0).tcp_with(443, 51000, "A", &[], &filler(12)).network_bytes()),
+            error4(
+                &sent4()
+                    .fragment4(7, true, 0)
+                    .tcp_with(443, 51000, "A", &[], &filler(12))
+                    .network_bytes(),
+            ),
             why,
         ),
         drops(
             "v4-error-quotes-an-error",
             IcmpUnrelated,
-            error4(&sent4().icmp(3, 1, [0; 4], &sent4().tcp(443, 51000, "A").network_bytes()).network_bytes()),
+            error4(
+                &sent4()
+                    .icmp(3, 1, [0; 4], &sent4().tcp(443, 51000, "A").network_bytes())
+                    .network_bytes(),
+            ),
             "no error is sent about an error (RFC 1122)",
         ),
         drops(
@@ -231,7 +311,9 @@ fn quoted_headers() -> Vec<Row> {
         drops(
             "v4-error-quotes-gre",
             IcmpUnrelated,
-            error4(&sent4().raw(47, &sent4().tcp(443, 51000, "A").transport_bytes()).network_bytes()),
+            error4(
+                &sent4().raw(47, &sent4().tcp(443, 51000, "A").transport_bytes()).network_bytes(),
+            ),
             "not a protocol with flows",
         ),
         drops(
@@ -249,13 +331,23 @@ fn quoted_headers() -> Vec<Row> {
         passes(
             "v6-error-quotes-a-first-fragment",
             IcmpError,
-            error6(&sent6().fragment6(7, true, 0).tcp_with(443, 51000, "A", &[], &filler(12)).network_bytes()),
+            error6(
+                &sent6()
+                    .fragment6(7, true, 0)
+                    .tcp_with(443, 51000, "A", &[], &filler(12))
+                    .network_bytes(),
+            ),
             why,
         ),
         drops(
             "v6-error-quotes-a-tail",
             IcmpUnrelated,
-            error6(&sent6().fragment6(7, false, 100).raw(6, &sent6().tcp(443, 51000, "A").transport_bytes()).network_bytes()),
+            error6(
+                &sent6()
+                    .fragment6(7, false, 100)
+                    .raw(6, &sent6().tcp(443, 51000, "A").transport_bytes())
+                    .network_bytes(),
+            ),
             "a later fragment shows no ports",
         ),
         drops(

@@ -1,6 +1,8 @@
 //! IPv4: options, lengths, and where the ports really are.
 
-use foobar_common::reason::Reason::{Malformed, NoRule, Rule, SourceNotAllowed, SourceRoute, Truncated};
+use foobar_common::reason::Reason::{
+    Malformed, NoRule, Rule, SourceNotAllowed, SourceRoute, Truncated,
+};
 
 use super::{
     hosts::{ADMIN, SERVER, WORLD},
@@ -27,7 +29,12 @@ fn options() -> Vec<Row> {
     let timestamp = [68, 8, 5, 0, 0, 0, 0, 0];
     let security = [130, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let pass = |name: &str, options: &[u8]| {
-        passes(format!("v4-options-{name}"), Rule, world().options(options).tcp(51000, 80, "S"), why)
+        passes(
+            format!("v4-options-{name}"),
+            Rule,
+            world().options(options).tcp(51000, 80, "S"),
+            why,
+        )
     };
     vec![
         pass("no-operation", &[1, 1, 1, 1]),
@@ -71,10 +78,30 @@ fn bad_options() -> Vec<Row> {
 fn decoys() -> Vec<Row> {
     let why = "the ports stand where the header length says, not at a fixed place";
     vec![
-        drops("v4-options-look-like-80", SourceNotAllowed, world().options(&DECOY_80).tcp(51000, 22, "S"), why),
-        drops("v4-options-look-like-80-closed", NoRule, world().options(&DECOY_80).tcp(51000, 9100, "S"), why),
-        drops("v4-options-look-like-80-udp", NoRule, world().options(&DECOY_80).udp(51000, 53, 8), why),
-        passes("v4-options-look-like-22", Rule, world().options(&DECOY_22).tcp(51000, 80, "S"), why),
+        drops(
+            "v4-options-look-like-80",
+            SourceNotAllowed,
+            world().options(&DECOY_80).tcp(51000, 22, "S"),
+            why,
+        ),
+        drops(
+            "v4-options-look-like-80-closed",
+            NoRule,
+            world().options(&DECOY_80).tcp(51000, 9100, "S"),
+            why,
+        ),
+        drops(
+            "v4-options-look-like-80-udp",
+            NoRule,
+            world().options(&DECOY_80).udp(51000, 53, 8),
+            why,
+        ),
+        passes(
+            "v4-options-look-like-22",
+            Rule,
+            world().options(&DECOY_22).tcp(51000, 80, "S"),
+            why,
+        ),
         passes(
             "v4-options-look-like-80-admin",
             Rule,
@@ -96,7 +123,12 @@ fn lengths() -> Vec<Row> {
     let mut rows = Vec::new();
     for words in 0..5 {
         let name = format!("v4-header-length-{words}");
-        rows.push(drops(name, Malformed, syn().header_words(words), "a header has at least five words"));
+        rows.push(drops(
+            name,
+            Malformed,
+            syn().header_words(words),
+            "a header has at least five words",
+        ));
     }
     for version in [0, 5, 6, 15] {
         let name = format!("v4-version-{version}");
@@ -116,7 +148,12 @@ fn lengths() -> Vec<Row> {
     }
     rows.extend([
         drops("v4-header-longer-than-datagram", Malformed, syn().header_words(11), why),
-        drops("v4-header-eats-the-tcp-header", Malformed, syn().header_words(6), "four bytes of TCP are read as options"),
+        drops(
+            "v4-header-eats-the-tcp-header",
+            Malformed,
+            syn().header_words(6),
+            "four bytes of TCP are read as options",
+        ),
     ]);
     rows
 }
@@ -125,7 +162,12 @@ fn cuts() -> Vec<Row> {
     let mut rows = Vec::new();
     let syn = || world().tcp(51000, 80, "S");
     for bytes in [14, 15, 20, 33] {
-        rows.push(drops(format!("v4-cut-at-{bytes}"), Truncated, syn().cut(bytes), "the frame ends inside the IP header"));
+        rows.push(drops(
+            format!("v4-cut-at-{bytes}"),
+            Truncated,
+            syn().cut(bytes),
+            "the frame ends inside the IP header",
+        ));
     }
     for bytes in [34, 36, 38, 50, 53] {
         let why = "the frame ends before the datagram does";
@@ -139,11 +181,21 @@ fn transports() -> Vec<Row> {
     let mut rows = Vec::new();
     for words in [0, 1, 4] {
         let packet = syn().edit(|bytes| bytes[12] = words << 4);
-        rows.push(drops(format!("v4-tcp-offset-{words}"), Malformed, packet, "a TCP header has at least five words"));
+        rows.push(drops(
+            format!("v4-tcp-offset-{words}"),
+            Malformed,
+            packet,
+            "a TCP header has at least five words",
+        ));
     }
     for words in [6, 15] {
         let packet = syn().edit(|bytes| bytes[12] = words << 4);
-        rows.push(drops(format!("v4-tcp-offset-{words}"), Malformed, packet, "its options do not fit the datagram"));
+        rows.push(drops(
+            format!("v4-tcp-offset-{words}"),
+            Malformed,
+            packet,
+            "its options do not fit the datagram",
+        ));
     }
     for bytes in [0, 1, 4, 8, 13, 14, 19] {
         let packet = world().raw(6, &syn().transport_bytes()[..bytes]);
@@ -152,11 +204,23 @@ fn transports() -> Vec<Row> {
     }
     for bytes in [0, 4, 7] {
         let packet = world().raw(17, &world().udp(51000, 443, 0).transport_bytes()[..bytes]);
-        rows.push(drops(format!("v4-udp-of-{bytes}-bytes"), Malformed, packet, "a UDP header has 8 bytes"));
+        rows.push(drops(
+            format!("v4-udp-of-{bytes}-bytes"),
+            Malformed,
+            packet,
+            "a UDP header has 8 bytes",
+        ));
     }
     for length in [0u16, 7, 21, 65535] {
-        let packet = world().udp(51000, 443, 12).edit(|bytes| bytes[4..6].copy_from_slice(&length.to_be_bytes()));
-        rows.push(drops(format!("v4-udp-length-{length}"), Malformed, packet, "its length does not fit the datagram"));
+        let packet = world()
+            .udp(51000, 443, 12)
+            .edit(|bytes| bytes[4..6].copy_from_slice(&length.to_be_bytes()));
+        rows.push(drops(
+            format!("v4-udp-length-{length}"),
+            Malformed,
+            packet,
+            "its length does not fit the datagram",
+        ));
     }
     rows.extend([
         passes(
@@ -180,21 +244,41 @@ fn sizes() -> Vec<Row> {
     for bytes in [1460, 3000, 8960] {
         let packet = world().tcp_with(51000, 443, "PA", &[], &filler(bytes));
         let name = format!("v4-segment-of-{bytes}-bytes");
-        rows.push(passes(name, Rule, packet, "full-size and jumbo frames, in one buffer or several"));
+        rows.push(passes(
+            name,
+            Rule,
+            packet,
+            "full-size and jumbo frames, in one buffer or several",
+        ));
     }
     let large = world().tcp_with(51000, 22, "PA", &[], &filler(8960));
     rows.extend([
         drops("v4-jumbo-to-forbidden-port", SourceNotAllowed, large, "size changes no verdict"),
-        passes("v4-padded", Rule, world().tcp(51000, 80, "S").padded(), "short frames are padded to 60 bytes"),
+        passes(
+            "v4-padded",
+            Rule,
+            world().tcp(51000, 80, "S").padded(),
+            "short frames are padded to 60 bytes",
+        ),
         passes(
             "v4-padded-with-noise",
             Rule,
             world().tcp(51000, 80, "A").trailer(&[0xff; 6]),
             "padding need not be zero",
         ),
-        drops("v4-padded-forbidden", SourceNotAllowed, world().tcp(51000, 22, "S").padded(), "padding changes no verdict"),
+        drops(
+            "v4-padded-forbidden",
+            SourceNotAllowed,
+            world().tcp(51000, 22, "S").padded(),
+            "padding changes no verdict",
+        ),
         passes("v4-last-hop", Rule, world().hops(1).tcp(51000, 80, "S"), "it has arrived"),
-        passes("v4-from-next-door", Rule, world().hops(255).tcp(51000, 80, "S"), "it came without a router"),
+        passes(
+            "v4-from-next-door",
+            Rule,
+            world().hops(255).tcp(51000, 80, "S"),
+            "it came without a router",
+        ),
         passes(
             "v4-may-be-fragmented",
             Rule,

@@ -1,6 +1,8 @@
 //! IPv6: the fixed header, lengths, and addresses that only look like IPv4.
 
-use foobar_common::reason::Reason::{Malformed, Martian, NoRule, Rule, SourceNotAllowed, Truncated};
+use foobar_common::reason::Reason::{
+    Malformed, Martian, NoRule, Rule, SourceNotAllowed, Truncated,
+};
 
 use super::{
     hosts::{SERVER, WORLD},
@@ -51,15 +53,30 @@ fn lengths() -> Vec<Row> {
     let mut rows = Vec::new();
     for version in [0, 4, 5, 7] {
         let packet = syn().version(version);
-        rows.push(drops(format!("v6-version-{version}"), Malformed, packet, "the EtherType says IPv6"));
+        rows.push(drops(
+            format!("v6-version-{version}"),
+            Malformed,
+            packet,
+            "the EtherType says IPv6",
+        ));
     }
     for length in [1, 4, 8, 14, 19] {
         let why = "what stands behind the datagram's end is not its TCP header";
-        rows.push(drops(format!("v6-payload-length-{length}"), Malformed, syn().length(length), why));
+        rows.push(drops(
+            format!("v6-payload-length-{length}"),
+            Malformed,
+            syn().length(length),
+            why,
+        ));
     }
     for length in [21, 60, 1500, 65535] {
         let why = "the datagram claims to be longer than the frame";
-        rows.push(drops(format!("v6-payload-length-{length}"), Malformed, syn().length(length), why));
+        rows.push(drops(
+            format!("v6-payload-length-{length}"),
+            Malformed,
+            syn().length(length),
+            why,
+        ));
     }
     rows.extend([
         drops("v6-payload-length-0", Malformed, syn().length(0), "there is no room for TCP"),
@@ -78,7 +95,9 @@ fn lengths() -> Vec<Row> {
         drops(
             "v4-under-the-ipv6-ethertype",
             Malformed,
-            v4(WORLD.v4, SERVER.v4).tcp_with(51000, 80, "S", &[], &filler(40)).ether_type(ether::IPV6),
+            v4(WORLD.v4, SERVER.v4)
+                .tcp_with(51000, 80, "S", &[], &filler(40))
+                .ether_type(ether::IPV6),
             "the stack would refuse it, too",
         ),
     ]);
@@ -89,7 +108,12 @@ fn cuts() -> Vec<Row> {
     let syn = || world().tcp(51000, 80, "S");
     let mut rows = Vec::new();
     for bytes in [14, 15, 34, 53] {
-        rows.push(drops(format!("v6-cut-at-{bytes}"), Truncated, syn().cut(bytes), "the frame ends inside the IP header"));
+        rows.push(drops(
+            format!("v6-cut-at-{bytes}"),
+            Truncated,
+            syn().cut(bytes),
+            "the frame ends inside the IP header",
+        ));
     }
     for bytes in [54, 58, 73] {
         let why = "the frame ends before the datagram does";
@@ -104,15 +128,32 @@ fn transports() -> Vec<Row> {
     for words in [0, 4, 6, 15] {
         let packet = syn().edit(|bytes| bytes[12] = words << 4);
         let name = format!("v6-tcp-offset-{words}");
-        rows.push(drops(name, Malformed, packet, "the header is shorter than TCP's, or longer than the datagram"));
+        rows.push(drops(
+            name,
+            Malformed,
+            packet,
+            "the header is shorter than TCP's, or longer than the datagram",
+        ));
     }
     for bytes in [4, 13, 19] {
         let packet = world().raw(6, &syn().transport_bytes()[..bytes]);
-        rows.push(drops(format!("v6-tcp-of-{bytes}-bytes"), Malformed, packet, "a TCP header has 20 bytes"));
+        rows.push(drops(
+            format!("v6-tcp-of-{bytes}-bytes"),
+            Malformed,
+            packet,
+            "a TCP header has 20 bytes",
+        ));
     }
     for length in [0u16, 7, 21] {
-        let packet = world().udp(51000, 443, 12).edit(|bytes| bytes[4..6].copy_from_slice(&length.to_be_bytes()));
-        rows.push(drops(format!("v6-udp-length-{length}"), Malformed, packet, "its length does not fit the datagram"));
+        let packet = world()
+            .udp(51000, 443, 12)
+            .edit(|bytes| bytes[4..6].copy_from_slice(&length.to_be_bytes()));
+        rows.push(drops(
+            format!("v6-udp-length-{length}"),
+            Malformed,
+            packet,
+            "its length does not fit the datagram",
+        ));
     }
     rows
 }
@@ -122,10 +163,20 @@ fn sizes() -> Vec<Row> {
     for bytes in [1440, 8940] {
         let packet = world().tcp_with(51000, 443, "PA", &[], &filler(bytes));
         let name = format!("v6-segment-of-{bytes}-bytes");
-        rows.push(passes(name, Rule, packet, "full-size and jumbo frames, in one buffer or several"));
+        rows.push(passes(
+            name,
+            Rule,
+            packet,
+            "full-size and jumbo frames, in one buffer or several",
+        ));
     }
     rows.extend([
-        passes("v6-with-trailer", Rule, world().tcp(51000, 80, "A").trailer(&[0xff; 4]), "a trailer is ignored"),
+        passes(
+            "v6-with-trailer",
+            Rule,
+            world().tcp(51000, 80, "A").trailer(&[0xff; 4]),
+            "a trailer is ignored",
+        ),
         drops(
             "v6-data-looks-like-80",
             SourceNotAllowed,
@@ -135,7 +186,8 @@ fn sizes() -> Vec<Row> {
         drops(
             "v6-address-looks-like-80",
             NoRule,
-            v6("2001:db8:77:0:0:0:c738:50".parse().expect("an address"), SERVER.v6).tcp(51000, 9100, "S"),
+            v6("2001:db8:77:0:0:0:c738:50".parse().expect("an address"), SERVER.v6)
+                .tcp(51000, 9100, "S"),
             "ports stand behind the whole header",
         ),
         passes("v6-last-hop", Rule, world().hops(1).tcp(51000, 80, "S"), "it has arrived"),

@@ -33,7 +33,12 @@ fn v4_rows() -> Vec<Row> {
             drops(format!("v4-from-{name}-http"), Martian, packet().tcp(51000, 80, "S"), why),
             drops(format!("v4-from-{name}-ssh"), Martian, packet().tcp(51000, 22, "S"), why),
             drops(format!("v4-from-{name}-quic"), Martian, packet().udp(51000, 443, 1200), why),
-            drops(format!("v4-from-{name}-echo"), Martian, packet().icmp(8, 0, [0, 1, 0, 1], &[]), why),
+            drops(
+                format!("v4-from-{name}-echo"),
+                Martian,
+                packet().icmp(8, 0, [0, 1, 0, 1], &[]),
+                why,
+            ),
         ]);
     }
     let land = v4(SERVER.v4, SERVER.v4).tcp(80, 80, "S");
@@ -59,7 +64,12 @@ fn v6_rows() -> Vec<Row> {
             drops(format!("v6-from-{name}-http"), Martian, packet().tcp(51000, 80, "S"), why),
             drops(format!("v6-from-{name}-ssh"), Martian, packet().tcp(51000, 22, "S"), why),
             drops(format!("v6-from-{name}-quic"), Martian, packet().udp(51000, 443, 1200), why),
-            drops(format!("v6-from-{name}-echo"), Martian, packet().icmp(128, 0, [0, 1, 0, 1], &[]), why),
+            drops(
+                format!("v6-from-{name}-echo"),
+                Martian,
+                packet().icmp(128, 0, [0, 1, 0, 1], &[]),
+                why,
+            ),
         ]);
     }
     let land = v6(SERVER.v6, SERVER.v6).tcp(80, 80, "S");
@@ -93,7 +103,12 @@ fn unusual() -> Vec<Row> {
         ("discard", "100::1"),
     ] {
         let source: Ipv6Addr = source.parse().expect("an address");
-        rows.push(passes(format!("v6-from-{name}"), Rule, v6(source, SERVER.v6).tcp(51000, 80, "S"), why));
+        rows.push(passes(
+            format!("v6-from-{name}"),
+            Rule,
+            v6(source, SERVER.v6).tcp(51000, 80, "S"),
+            why,
+        ));
     }
     rows
 }

@@ -26,7 +26,7 @@ mod tcp_flags;
 mod tunnels;
 mod vlan;
 
-pub use row::{Direction, Row, Step};
+pub use row::{Direction, Moment, Row, Step};
 
 /// The policy that every row is judged by.
 pub const REFERENCE: &str = include_str!("reference.toml");
@@ -66,10 +66,18 @@ mod tests {
         let mut frames = BTreeMap::new();
         let mut twins = Vec::new();
         for row in &rows {
-            twins.extend(names.insert(&row.name, row).map(|_| format!("two rows are called {}", row.name)));
-            let other = frames.insert((&row.setup, &row.step, row.wait_s), row);
-            twins.extend(other.map(|other| format!("{} and {} are the same frames", other.name, row.name)));
-            assert!(row.step.frame.len() >= 14, "{}: BPF_PROG_TEST_RUN takes no shorter frame", row.name);
+            twins.extend(
+                names.insert(&row.name, row).map(|_| format!("two rows are called {}", row.name)),
+            );
+            let other = frames.insert((&row.setup, &row.step, row.time), row);
+            twins.extend(
+                other.map(|other| format!("{} and {} are the same frames", other.name, row.name)),
+            );
+            assert!(
+                row.step.frame.len() >= 14,
+                "{}: BPF_PROG_TEST_RUN takes no shorter frame",
+                row.name
+            );
         }
         assert!(twins.is_empty(), "{}", twins.join("\n"));
         assert!(rows.len() >= 300, "only {} rows", rows.len());

@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use etherparse::{IpNumber, Ipv4Header, Ipv4Options, Ipv6Header, TcpHeader, UdpHeader, checksum::Sum16BitWords};
+use etherparse::{
+    IpNumber, Ipv4Header, Ipv4Options, Ipv6Header, TcpHeader, UdpHeader, checksum::Sum16BitWords,
+};
 
 use super::hosts::{ROUTER_MAC, SERVER_MAC};
 
@@ -87,7 +89,10 @@ pub fn v4(source: Ipv4Addr, destination: Ipv4Addr) -> Packet {
 /// An IPv6 packet.
 pub fn v6(source: Ipv6Addr, destination: Ipv6Addr) -> Packet {
     let (extensions, version) = (Vec::new(), 6);
-    Packet::new(ether::IPV6, Network::V6(V6 { source, destination, hop_limit: 64, extensions, version }))
+    Packet::new(
+        ether::IPV6,
+        Network::V6(V6 { source, destination, hop_limit: 64, extensions, version }),
+    )
 }
 
 /// A frame of another EtherType.
@@ -147,12 +152,12 @@ impl Packet {
         let length = (bytes.len() as u16).to_be_bytes();
         let protocol = [0, self.transport.protocol];
         let sum = match &self.network {
-            Network::V4(v4) if covers_addresses => {
-                Sum16BitWords::new().add_4bytes(v4.source.octets()).add_4bytes(v4.destination.octets())
-            }
-            Network::V6(v6) if covers_addresses => {
-                Sum16BitWords::new().add_16bytes(v6.source.octets()).add_16bytes(v6.destination.octets())
-            }
+            Network::V4(v4) if covers_addresses => Sum16BitWords::new()
+                .add_4bytes(v4.source.octets())
+                .add_4bytes(v4.destination.octets()),
+            Network::V6(v6) if covers_addresses => Sum16BitWords::new()
+                .add_16bytes(v6.source.octets())
+                .add_16bytes(v6.destination.octets()),
             _ => Sum16BitWords::new(),
         };
         let sum = if covers_addresses { sum.add_2bytes(protocol).add_2bytes(length) } else { sum };
@@ -171,7 +176,8 @@ impl Packet {
             destination: v4.destination.octets(),
             ..Ipv4Header::default()
         };
-        header.options = Ipv4Options::try_from(&v4.options[..]).expect("options in units of 4 bytes");
+        header.options =
+            Ipv4Options::try_from(&v4.options[..]).expect("options in units of 4 bytes");
         let whole = header.header_len() + transport.len();
         header.total_len = self.length.unwrap_or(whole as u16);
         let mut bytes = header.to_bytes().to_vec();
@@ -187,7 +193,8 @@ impl Packet {
     fn v6_bytes(&self, v6: &V6) -> Vec<u8> {
         let transport = self.transport_bytes();
         let last = self.protocol.unwrap_or(self.transport.protocol);
-        let numbers: Vec<u8> = v6.extensions.iter().map(|(number, _)| *number).chain([last]).collect();
+        let numbers: Vec<u8> =
+            v6.extensions.iter().map(|(number, _)| *number).chain([last]).collect();
         let mut payload = Vec::new();
         for ((_, bytes), next) in v6.extensions.iter().zip(&numbers[1..]) {
             payload.push(*next);
@@ -217,7 +224,14 @@ impl Packet {
     }
 
     /// A TCP segment with options (in units of 4 bytes) and data.
-    pub fn tcp_with(mut self, source: u16, destination: u16, flags: &str, options: &[u8], data: &[u8]) -> Self {
+    pub fn tcp_with(
+        mut self,
+        source: u16,
+        destination: u16,
+        flags: &str,
+        options: &[u8],
+        data: &[u8],
+    ) -> Self {
         let mut header = TcpHeader::new(source, destination, 0x1000, 64_240);
         assert!(flags.chars().all(|flag| "FSRPAUEC".contains(flag)), "{flags}");
         header.fin = flags.contains('F');
@@ -237,7 +251,12 @@ impl Packet {
 
     /// A UDP datagram with so many bytes of data.
     pub fn udp(mut self, source: u16, destination: u16, data: usize) -> Self {
-        let header = UdpHeader { source_port: source, destination_port: destination, length: (8 + data) as u16, checksum: 0 };
+        let header = UdpHeader {
+            source_port: source,
+            destination_port: destination,
+            length: (8 + data) as u16,
+            checksum: 0,
+        };
         let bytes = [&header.to_bytes()[..], &filler(data)].concat();
         self.transport = Transport { protocol: 17, bytes, checksum: Some((6, true)) };
         self
@@ -247,7 +266,8 @@ impl Packet {
     pub fn icmp(mut self, kind: u8, code: u8, rest: [u8; 4], body: &[u8]) -> Self {
         let bytes = [&[kind, code, 0, 0], &rest[..], body].concat();
         let is_v6 = self.is_v6();
-        self.transport = Transport { protocol: if is_v6 { 58 } else { 1 }, bytes, checksum: Some((2, is_v6)) };
+        self.transport =
+            Transport { protocol: if is_v6 { 58 } else { 1 }, bytes, checksum: Some((2, is_v6)) };
         self
     }
 
@@ -449,6 +469,8 @@ mod tests {
             .tcp(1, 2, "S")
             .bytes();
         let sliced = SlicedPacket::from_ethernet(&frame).unwrap();
-        assert!(matches!(sliced.transport, Some(etherparse::TransportSlice::Tcp(tcp)) if tcp.destination_port() == 2));
+        assert!(
+            matches!(sliced.transport, Some(etherparse::TransportSlice::Tcp(tcp)) if tcp.destination_port() == 2)
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! Replies to what the server itself began, and packets that only look like it.
 
-use foobar_common::reason::Reason::{self, Blocklist, InvalidFlags, NoRule, Reply, SourceNotAllowed, Unsolicited};
+use foobar_common::reason::Reason::{
+    self, Blocklist, InvalidFlags, NoRule, Reply, SourceNotAllowed, Unsolicited,
+};
 
 use super::{
     extensions::padding,
@@ -64,7 +66,13 @@ impl Family {
             let name = self.name(&format!("reply-{flags}"));
             rows.push(passes(name, Reply, self.answer(flags), why).after_egress(self.syn()));
         }
-        let data = self.packet(REMOTE, SERVER).tcp_with(443, 45000, "PA", &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2], &filler(1400));
+        let data = self.packet(REMOTE, SERVER).tcp_with(
+            443,
+            45000,
+            "PA",
+            &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2],
+            &filler(1400),
+        );
         rows.extend([
             passes(self.name("reply-data"), Reply, data, why)
                 .after_egress(self.syn())
@@ -103,10 +111,22 @@ impl Family {
         let mut rows = Vec::new();
         for flags in ["SA", "PA", "R"] {
             rows.extend([
-                off(&format!("{flags}-other-source"), self.packet(OTHER_REMOTE, SERVER).tcp(443, 45000, flags)),
-                off(&format!("{flags}-other-source-port"), self.packet(REMOTE, SERVER).tcp(444, 45000, flags)),
-                off(&format!("{flags}-other-destination"), self.packet(REMOTE, APP).tcp(443, 45000, flags)),
-                off(&format!("{flags}-other-destination-port"), self.packet(REMOTE, SERVER).tcp(443, 45001, flags)),
+                off(
+                    &format!("{flags}-other-source"),
+                    self.packet(OTHER_REMOTE, SERVER).tcp(443, 45000, flags),
+                ),
+                off(
+                    &format!("{flags}-other-source-port"),
+                    self.packet(REMOTE, SERVER).tcp(444, 45000, flags),
+                ),
+                off(
+                    &format!("{flags}-other-destination"),
+                    self.packet(REMOTE, APP).tcp(443, 45000, flags),
+                ),
+                off(
+                    &format!("{flags}-other-destination-port"),
+                    self.packet(REMOTE, SERVER).tcp(443, 45001, flags),
+                ),
             ]);
         }
         rows.push(off("as-udp", self.packet(REMOTE, SERVER).udp(443, 45000, 20)));
@@ -150,10 +170,33 @@ impl Family {
                 "a RST of the server opens nothing, but it ends what is open",
             ))
             .wait(3600),
-            closed(passes(self.name("reply-last-ack"), Reply, self.answer("A"), "the last acknowledgement of the end")),
-            closed(passes(self.name("reply-repeated-fin"), Reply, self.answer("FA"), "its ACK was lost")).wait(30),
-            closed(drops(self.name("reply-long-closed"), NoRule, self.answer("A"), "the connection is over")).wait(3600),
-            reset(drops(self.name("reply-long-reset"), NoRule, self.answer("A"), "the connection is over")).wait(3600),
+            closed(passes(
+                self.name("reply-last-ack"),
+                Reply,
+                self.answer("A"),
+                "the last acknowledgement of the end",
+            )),
+            closed(passes(
+                self.name("reply-repeated-fin"),
+                Reply,
+                self.answer("FA"),
+                "its ACK was lost",
+            ))
+            .wait(30),
+            closed(drops(
+                self.name("reply-long-closed"),
+                NoRule,
+                self.answer("A"),
+                "the connection is over",
+            ))
+            .wait(3600),
+            reset(drops(
+                self.name("reply-long-reset"),
+                NoRule,
+                self.answer("A"),
+                "the connection is over",
+            ))
+            .wait(3600),
         ]
     }
 
@@ -161,7 +204,8 @@ impl Family {
     fn no_flow(self) -> Vec<Row> {
         let why = "an outsider can provoke this answer, so it must not open the door to him";
         let row = |name: &str, sent: Packet, packet: Packet, reason: Reason| {
-            drops(self.name(&format!("no-flow-from-{name}")), reason, packet, why).after_egress(sent)
+            drops(self.name(&format!("no-flow-from-{name}")), reason, packet, why)
+                .after_egress(sent)
         };
         let to_remote = || self.packet(SERVER, REMOTE);
         let from_remote = || self.packet(REMOTE, SERVER);
@@ -171,13 +215,34 @@ impl Family {
             V6 => to_remote().icmp(1, 4, [0; 4], &quoted),
         };
         let (pong, ping_back) = match self {
-            V4 => (to_remote().icmp(0, 0, [0, 5, 0, 1], &[]), from_remote().icmp(0, 0, [0, 5, 0, 1], &[])),
-            V6 => (to_remote().icmp(129, 0, [0, 5, 0, 1], &[]), from_remote().icmp(129, 0, [0, 5, 0, 1], &[])),
+            V4 => (
+                to_remote().icmp(0, 0, [0, 5, 0, 1], &[]),
+                from_remote().icmp(0, 0, [0, 5, 0, 1], &[]),
+            ),
+            V6 => (
+                to_remote().icmp(129, 0, [0, 5, 0, 1], &[]),
+                from_remote().icmp(129, 0, [0, 5, 0, 1], &[]),
+            ),
         };
         vec![
-            row("reset", to_remote().tcp(45000, 443, "R").sent(), from_remote().tcp(443, 45000, "A"), NoRule),
-            row("reset-ack", to_remote().tcp(45000, 443, "RA").sent(), from_remote().tcp(443, 45000, "PA"), NoRule),
-            row("syn-ack", to_remote().tcp(45000, 443, "SA").sent(), from_remote().tcp(443, 45000, "A"), NoRule),
+            row(
+                "reset",
+                to_remote().tcp(45000, 443, "R").sent(),
+                from_remote().tcp(443, 45000, "A"),
+                NoRule,
+            ),
+            row(
+                "reset-ack",
+                to_remote().tcp(45000, 443, "RA").sent(),
+                from_remote().tcp(443, 45000, "PA"),
+                NoRule,
+            ),
+            row(
+                "syn-ack",
+                to_remote().tcp(45000, 443, "SA").sent(),
+                from_remote().tcp(443, 45000, "A"),
+                NoRule,
+            ),
             row("unreachable", unreachable.sent(), from_remote().udp(443, 45000, 20), NoRule),
             row("echo-reply", pong.sent(), ping_back, Unsolicited),
             row(
@@ -196,7 +261,8 @@ impl Family {
         let answer = |flags: &str| self.packet(REMOTE, SERVER).tcp(513, 22, flags);
         let why = "a SYN from a served port opens a flow like any other";
         vec![
-            passes(self.name("served-port-opens-reply-SA"), Reply, answer("SA"), why).after_egress(from_ssh()),
+            passes(self.name("served-port-opens-reply-SA"), Reply, answer("SA"), why)
+                .after_egress(from_ssh()),
             passes(self.name("served-port-opens-reply-data"), Reply, answer("PA"), why)
                 .after_egress(from_ssh())
                 .after_ingress(answer("SA")),
@@ -223,18 +289,38 @@ impl Family {
         let why = "it answers a question of the server";
         let off = |name: &str, packet: Packet| {
             let why = "one field differs, so it answers no question of the server";
-            drops(self.name(&format!("dns-reply-{name}")), NoRule, packet, why).after_egress(question())
+            drops(self.name(&format!("dns-reply-{name}")), NoRule, packet, why)
+                .after_egress(question())
         };
         vec![
             passes(self.name("dns-reply"), Reply, answer(), why).after_egress(question()),
-            passes(self.name("dns-reply-second"), Reply, answer(), why).after_egress(question()).after_ingress(answer()),
-            passes(self.name("dns-reply-after-a-minute"), Reply, answer(), why).after_egress(question()).wait(60),
+            passes(self.name("dns-reply-second"), Reply, answer(), why)
+                .after_egress(question())
+                .after_ingress(answer()),
+            passes(self.name("dns-reply-after-a-minute"), Reply, answer(), why)
+                .after_egress(question())
+                .wait(60),
             drops(self.name("dns-reply-after-an-hour"), NoRule, answer(), "nobody waits so long")
                 .after_egress(question())
                 .wait(3600),
-            passes(self.name("ntp-reply"), Reply, self.packet(REMOTE, SERVER).udp(123, 123, 48), why)
-                .after_egress(self.packet(SERVER, REMOTE).udp(123, 123, 48).sent()),
+            passes(
+                self.name("ntp-reply"),
+                Reply,
+                self.packet(REMOTE, SERVER).udp(123, 123, 48),
+                why,
+            )
+            .after_egress(self.packet(SERVER, REMOTE).udp(123, 123, 48).sent()),
             drops(self.name("dns-reply-unasked"), NoRule, answer(), "nobody asked"),
+            passes(
+                self.name("udp-stream-that-only-arrives"),
+                Reply,
+                answer(),
+                "each answer keeps the flow alive, also if the server says nothing more",
+            )
+            .after_egress(question())
+            .wait(100)
+            .after_ingress(answer())
+            .wait(100),
             off("other-source", self.packet(OTHER_REMOTE, SERVER).udp(53, 40000, 200)),
             off("other-source-port", self.packet(REMOTE, SERVER).udp(5353, 40000, 200)),
             off("other-destination", self.packet(REMOTE, APP).udp(53, 40000, 200)),
@@ -255,17 +341,32 @@ impl Family {
             V4 => (8, 0),
             V6 => (128, 129),
         };
-        let ping = || self.packet(SERVER, REMOTE).icmp(request, 0, [0, 7, 0, 1], &filler(56)).sent();
-        let pong = |from: Host, id: u8, sequence: u8| self.packet(from, SERVER).icmp(reply, 0, [0, id, 0, sequence], &filler(56));
+        let ping =
+            || self.packet(SERVER, REMOTE).icmp(request, 0, [0, 7, 0, 1], &filler(56)).sent();
+        let pong = |from: Host, id: u8, sequence: u8| {
+            self.packet(from, SERVER).icmp(reply, 0, [0, id, 0, sequence], &filler(56))
+        };
         let why = "it answers no ping of the server";
         vec![
-            passes(self.name("pong"), Reply, pong(REMOTE, 7, 1), "it answers a ping of the server").after_egress(ping()),
-            passes(self.name("pong-late"), Reply, pong(REMOTE, 7, 1), "far away, but not lost").after_egress(ping()).wait(10),
-            drops(self.name("pong-of-other"), Unsolicited, pong(OTHER_REMOTE, 7, 1), why).after_egress(ping()),
-            drops(self.name("pong-of-other-identifier"), Unsolicited, pong(REMOTE, 8, 1), why).after_egress(ping()),
-            drops(self.name("pong-after-an-hour"), Unsolicited, pong(REMOTE, 7, 1), why).after_egress(ping()).wait(3600),
-            drops(self.name("pong-of-blocked"), Blocklist, pong(BLOCKED, 7, 1), "the blocklist comes before everything")
-                .after_egress(self.packet(SERVER, BLOCKED).icmp(request, 0, [0, 7, 0, 1], &[]).sent()),
+            passes(self.name("pong"), Reply, pong(REMOTE, 7, 1), "it answers a ping of the server")
+                .after_egress(ping()),
+            passes(self.name("pong-late"), Reply, pong(REMOTE, 7, 1), "far away, but not lost")
+                .after_egress(ping())
+                .wait(10),
+            drops(self.name("pong-of-other"), Unsolicited, pong(OTHER_REMOTE, 7, 1), why)
+                .after_egress(ping()),
+            drops(self.name("pong-of-other-identifier"), Unsolicited, pong(REMOTE, 8, 1), why)
+                .after_egress(ping()),
+            drops(self.name("pong-after-an-hour"), Unsolicited, pong(REMOTE, 7, 1), why)
+                .after_egress(ping())
+                .wait(3600),
+            drops(
+                self.name("pong-of-blocked"),
+                Blocklist,
+                pong(BLOCKED, 7, 1),
+                "the blocklist comes before everything",
+            )
+            .after_egress(self.packet(SERVER, BLOCKED).icmp(request, 0, [0, 7, 0, 1], &[]).sent()),
         ]
     }
 }
@@ -273,16 +374,20 @@ impl Family {
 fn unusual_frames() -> Vec<Row> {
     let why = "tags and options on either way change nothing";
     vec![
-        passes("v4-reply-tagged", Reply, V4.answer("SA").tag(ether::VLAN, 0), why).after_egress(V4.syn()),
+        passes("v4-reply-tagged", Reply, V4.answer("SA").tag(ether::VLAN, 0), why)
+            .after_egress(V4.syn()),
         passes("v6-reply-tagged-both-ways", Reply, V6.answer("SA").tag(ether::VLAN, 9), why)
             .after_egress(V6.syn().tag(ether::VLAN, 9)),
-        passes("v4-reply-with-options", Reply, V4.answer("SA").options(&[1; 8]), why).after_egress(V4.syn()),
-        passes("v4-reply-to-options", Reply, V4.answer("SA"), why).after_egress(V4.syn().options(&[148, 4, 0, 0])),
+        passes("v4-reply-with-options", Reply, V4.answer("SA").options(&[1; 8]), why)
+            .after_egress(V4.syn()),
+        passes("v4-reply-to-options", Reply, V4.answer("SA"), why)
+            .after_egress(V4.syn().options(&[148, 4, 0, 0])),
         passes("v6-reply-with-options", Reply, V6.answer("SA").extension(60, &padding(1)), why)
             .after_egress(V6.syn()),
         passes("v6-reply-to-options", Reply, V6.answer("SA"), why)
             .after_egress(V6.syn().extension(60, &padding(1))),
-        passes("v6-reply-to-atomic-fragment", Reply, V6.answer("SA"), why).after_egress(V6.syn().fragment6(5, false, 0)),
+        passes("v6-reply-to-atomic-fragment", Reply, V6.answer("SA"), why)
+            .after_egress(V6.syn().fragment6(5, false, 0)),
         passes(
             "v4-reply-jumbo",
             Reply,

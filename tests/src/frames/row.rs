@@ -22,15 +22,24 @@ pub struct Step {
     pub frame: Vec<u8>,
 }
 
+/// A frame at its time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// Seconds since some beginning.
+    pub time: u64,
+    /// The frame.
+    pub step: Step,
+}
+
 /// A frame, what went before it, and what has to happen to it.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// Unique in the table.
     pub name: String,
-    /// Frames that run before, in this order.
-    pub setup: Vec<Step>,
-    /// Seconds between the set-up and the frame.
-    pub wait_s: u64,
+    /// Frames that run before, in this order, from second 0 on.
+    pub setup: Vec<Moment>,
+    /// When the frame comes that is judged.
+    pub time: u64,
     /// The frame that is judged.
     pub step: Step,
     /// Whether it passes.
@@ -52,9 +61,9 @@ impl Row {
         self.after(Direction::Ingress, packet)
     }
 
-    /// Time that passes between the set-up and the frame.
+    /// Time that passes before the next frame of the set-up, or before the frame itself.
     pub fn wait(mut self, seconds: u64) -> Self {
-        self.wait_s = seconds;
+        self.time += seconds;
         self
     }
 
@@ -65,7 +74,8 @@ impl Row {
     }
 
     fn after(mut self, direction: Direction, packet: Packet) -> Self {
-        self.setup.push(Step { direction, frame: packet.bytes() });
+        let step = Step { direction, frame: packet.bytes() };
+        self.setup.push(Moment { time: self.time, step });
         self
     }
 }
@@ -83,5 +93,5 @@ pub fn drops(name: impl Into<String>, reason: Reason, packet: Packet, why: &'sta
 fn row(name: String, verdict: Verdict, reason: Reason, packet: Packet, why: &'static str) -> Row {
     assert_eq!(reason.verdict(), verdict, "{name}: {} does not {}", reason.name(), verdict.name());
     let step = Step { direction: Direction::Ingress, frame: packet.bytes() };
-    Row { name, setup: Vec::new(), wait_s: 0, step, verdict, reason, why }
+    Row { name, setup: Vec::new(), time: 0, step, verdict, reason, why }
 }

@@ -22,11 +22,36 @@ pub(super) fn to_server(from: Host) -> [(&'static str, Packet); 2] {
 fn open_ports() -> Vec<Row> {
     let each = |(family, packet): (&str, Packet)| {
         [
-            passes(format!("{family}-http-syn"), Rule, packet.clone().tcp(51000, 80, "S"), "tcp/80 is open to all"),
-            passes(format!("{family}-https-syn"), Rule, packet.clone().tcp(51000, 443, "S"), "tcp/443 is open to all"),
-            passes(format!("{family}-quic-initial"), Rule, packet.clone().udp(51000, 443, 1200), "udp/443 is open to all"),
-            passes(format!("{family}-quic-short"), Rule, packet.clone().udp(51000, 443, 30), "udp/443 is open to all"),
-            passes(format!("{family}-quic-empty"), Rule, packet.clone().udp(51000, 443, 0), "a datagram may be empty"),
+            passes(
+                format!("{family}-http-syn"),
+                Rule,
+                packet.clone().tcp(51000, 80, "S"),
+                "tcp/80 is open to all",
+            ),
+            passes(
+                format!("{family}-https-syn"),
+                Rule,
+                packet.clone().tcp(51000, 443, "S"),
+                "tcp/443 is open to all",
+            ),
+            passes(
+                format!("{family}-quic-initial"),
+                Rule,
+                packet.clone().udp(51000, 443, 1200),
+                "udp/443 is open to all",
+            ),
+            passes(
+                format!("{family}-quic-short"),
+                Rule,
+                packet.clone().udp(51000, 443, 30),
+                "udp/443 is open to all",
+            ),
+            passes(
+                format!("{family}-quic-empty"),
+                Rule,
+                packet.clone().udp(51000, 443, 0),
+                "a datagram may be empty",
+            ),
             passes(
                 format!("{family}-http-from-low-port"),
                 Rule,
@@ -50,8 +75,18 @@ fn lists() -> Vec<Row> {
         let ssh = packet.clone().tcp(51000, 22, "S");
         let database = packet.clone().tcp(51000, 3306, "S");
         rows.extend([
-            passes(format!("{family}-ssh-from-admin"), Rule, ssh, "the list `admins` holds this source"),
-            passes(format!("{family}-http-from-admin"), Rule, packet.tcp(51000, 80, "S"), "open to all, so to admins as well"),
+            passes(
+                format!("{family}-ssh-from-admin"),
+                Rule,
+                ssh,
+                "the list `admins` holds this source",
+            ),
+            passes(
+                format!("{family}-http-from-admin"),
+                Rule,
+                packet.tcp(51000, 80, "S"),
+                "open to all, so to admins as well",
+            ),
             drops(
                 format!("{family}-database-from-admin"),
                 SourceNotAllowed,
@@ -62,13 +97,33 @@ fn lists() -> Vec<Row> {
     }
     for (family, packet) in to_server(WORLD) {
         let why = "this source is on no list";
-        rows.push(drops(format!("{family}-ssh-from-world"), SourceNotAllowed, packet.clone().tcp(51000, 22, "S"), why));
-        rows.push(drops(format!("{family}-database-from-world"), SourceNotAllowed, packet.tcp(51000, 3306, "S"), why));
+        rows.push(drops(
+            format!("{family}-ssh-from-world"),
+            SourceNotAllowed,
+            packet.clone().tcp(51000, 22, "S"),
+            why,
+        ));
+        rows.push(drops(
+            format!("{family}-database-from-world"),
+            SourceNotAllowed,
+            packet.tcp(51000, 3306, "S"),
+            why,
+        ));
     }
     let [(_, app4), (_, app6)] = to_server(APP);
     rows.extend([
-        passes("v4-database-from-app", Rule, app4.clone().tcp(51000, 3306, "S"), "192.0.2.10 is the one entry of `app`"),
-        drops("v4-ssh-from-app", SourceNotAllowed, app4.tcp(51000, 22, "S"), "`app` has no right to tcp/22"),
+        passes(
+            "v4-database-from-app",
+            Rule,
+            app4.clone().tcp(51000, 3306, "S"),
+            "192.0.2.10 is the one entry of `app`",
+        ),
+        drops(
+            "v4-ssh-from-app",
+            SourceNotAllowed,
+            app4.tcp(51000, 22, "S"),
+            "`app` has no right to tcp/22",
+        ),
         drops(
             "v6-database-from-app",
             SourceNotAllowed,
@@ -101,7 +156,11 @@ fn prefix_edges() -> Vec<Row> {
     edge4("highest", [223, 255, 255, 255], 80, Rule);
     let mut edge6 = |name: &str, source: &str, port: u16, reason| {
         let source: Ipv6Addr = source.parse().expect("an address");
-        rows.push(edge(format!("v6-edge-{name}"), reason, v6(source, SERVER.v6).tcp(51000, port, "S")));
+        rows.push(edge(
+            format!("v6-edge-{name}"),
+            reason,
+            v6(source, SERVER.v6).tcp(51000, port, "S"),
+        ));
     };
     edge6("admins-first", "2001:db8:ad::", 22, Rule);
     edge6("admins-last", "2001:db8:ad:ffff:ffff:ffff:ffff:ffff", 22, Rule);
@@ -133,13 +192,28 @@ fn closed_ports() -> Vec<Row> {
             rows.push(drops(name, NoRule, packet.clone().tcp(51000, port, "S"), why));
         }
         for port in [22, 53, 80, 442, 444, 3306, 47873] {
-            rows.push(drops(format!("{family}-closed-udp-{port}"), NoRule, packet.clone().udp(51000, port, 12), why));
+            rows.push(drops(
+                format!("{family}-closed-udp-{port}"),
+                NoRule,
+                packet.clone().udp(51000, port, 12),
+                why,
+            ));
         }
     }
     for (family, packet) in to_server(ADMIN) {
         let name = format!("{family}-udp-22-from-admin");
-        rows.push(drops(name, NoRule, packet.clone().udp(51000, 22, 12), "the rule is for TCP alone"));
-        rows.push(drops(format!("{family}-closed-from-admin"), NoRule, packet.tcp(51000, 8080, "S"), why));
+        rows.push(drops(
+            name,
+            NoRule,
+            packet.clone().udp(51000, 22, 12),
+            "the rule is for TCP alone",
+        ));
+        rows.push(drops(
+            format!("{family}-closed-from-admin"),
+            NoRule,
+            packet.tcp(51000, 8080, "S"),
+            why,
+        ));
     }
     rows
 }
@@ -155,29 +229,56 @@ fn blocked() -> Vec<Row> {
         let closed = packet.clone().tcp(51000, 9100, "S");
         let nobody = "closed to all, so nobody asks who it is";
         rows.push(drops(format!("{family}-blocked-tcp-9100"), NoRule, closed, nobody));
-        rows.push(drops(format!("{family}-blocked-quic"), Blocklist, packet.clone().udp(51000, 443, 1200), why));
-        rows.push(drops(format!("{family}-blocked-mid-stream"), Blocklist, packet.tcp(51000, 443, "A"), why));
+        rows.push(drops(
+            format!("{family}-blocked-quic"),
+            Blocklist,
+            packet.clone().udp(51000, 443, 1200),
+            why,
+        ));
+        rows.push(drops(
+            format!("{family}-blocked-mid-stream"),
+            Blocklist,
+            packet.tcp(51000, 443, "A"),
+            why,
+        ));
     }
     rows
 }
 
 /// What comes after the handshake: the filter has not seen the beginning and must not need to.
 fn sessions() -> Vec<Row> {
-    let why = "every packet to a served port is judged by the policy, so no session depends on memory";
+    let why =
+        "every packet to a served port is judged by the policy, so no session depends on memory";
     let mut rows = Vec::new();
     for (family, packet) in to_server(WORLD) {
         let data = |flags: &str, bytes: usize| {
-            packet.clone().tcp_with(51000, 443, flags, &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2], &super::packet::filler(bytes))
+            packet.clone().tcp_with(
+                51000,
+                443,
+                flags,
+                &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2],
+                &super::packet::filler(bytes),
+            )
         };
         rows.extend([
             passes(format!("{family}-mid-stream-data"), Rule, data("PA", 1400), why),
             passes(format!("{family}-mid-stream-ack"), Rule, data("A", 0), why),
             passes(format!("{family}-mid-stream-fin"), Rule, data("FA", 0), why),
-            passes(format!("{family}-mid-stream-reset"), Rule, packet.clone().tcp(51000, 443, "R"), why),
+            passes(
+                format!("{family}-mid-stream-reset"),
+                Rule,
+                packet.clone().tcp(51000, 443, "R"),
+                why,
+            ),
         ]);
     }
     for (family, packet) in to_server(ADMIN) {
-        rows.push(passes(format!("{family}-ssh-mid-stream"), Rule, packet.tcp(51000, 22, "PA"), why));
+        rows.push(passes(
+            format!("{family}-ssh-mid-stream"),
+            Rule,
+            packet.tcp(51000, 22, "PA"),
+            why,
+        ));
     }
     rows
 }

@@ -26,7 +26,8 @@ pub struct Sample {
 /// If a file does not read.
 pub fn samples() -> Vec<Sample> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/packets/sample.json");
-    let texts = [Some(include_str!("../../data/sample.json").to_owned()), fs::read_to_string(beside).ok()];
+    let texts =
+        [Some(include_str!("../../data/sample.json").to_owned()), fs::read_to_string(beside).ok()];
     texts.into_iter().flatten().flat_map(|text| read(&text)).collect()
 }
 
@@ -58,6 +59,8 @@ fn step(step: &Value) -> Step {
 
 fn bytes(hex: &Value) -> Vec<u8> {
     let digits = hex.as_str().expect("hexadecimal digits").as_bytes();
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("a byte");
+    let byte = |pair: &[u8]| {
+        u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("a byte")
+    };
     digits.chunks(2).map(byte).collect()
 }

@@ -1,6 +1,8 @@
 //! Combinations of TCP flags, to a port that the sender may reach and to ports that it may not.
 
-use foobar_common::reason::Reason::{self, Blocklist, InvalidFlags, NoRule, Rule, SourceNotAllowed, Unsolicited};
+use foobar_common::reason::Reason::{
+    self, Blocklist, InvalidFlags, NoRule, Rule, SourceNotAllowed, Unsolicited,
+};
 
 use super::{
     hosts::{BLOCKED, Host, WORLD},
@@ -23,7 +25,8 @@ pub(super) fn rows() -> Vec<Row> {
         rows.extend(both("open", WORLD, 80, flags, Rule, why));
     }
     for flags in SENT_BY_NONE {
-        let why = "no stack sends this; scanners do, to learn of the host what a SYN would not tell";
+        let why =
+            "no stack sends this; scanners do, to learn of the host what a SYN would not tell";
         rows.extend(both("open", WORLD, 80, flags, InvalidFlags, why));
     }
     for (place, from, port, reason) in [
@@ -36,11 +39,15 @@ pub(super) fn rows() -> Vec<Row> {
             rows.extend(both(place, from, port, flags, reason, why));
         }
     }
-    for (place, port, reason) in
-        [("open", 80, Unsolicited), ("forbidden", 22, SourceNotAllowed), ("closed", 9100, NoRule), ("ephemeral", 45000, NoRule)]
-    {
+    for (place, port, reason) in [
+        ("open", 80, Unsolicited),
+        ("forbidden", 22, SourceNotAllowed),
+        ("closed", 9100, NoRule),
+        ("ephemeral", 45000, NoRule),
+    ] {
         for flags in ["SA", "SAP", "SAEC"] {
-            let why = "it claims to answer a SYN that this server never sent, and no rule may let it";
+            let why =
+                "it claims to answer a SYN that this server never sent, and no rule may let it";
             rows.extend(both(place, WORLD, port, flags, reason, why));
         }
     }
@@ -50,7 +57,14 @@ pub(super) fn rows() -> Vec<Row> {
     rows
 }
 
-fn both(place: &str, from: Host, port: u16, flags: &str, reason: Reason, why: &'static str) -> Vec<Row> {
+fn both(
+    place: &str,
+    from: Host,
+    port: u16,
+    flags: &str,
+    reason: Reason,
+    why: &'static str,
+) -> Vec<Row> {
     let letters = if flags.is_empty() { "none" } else { flags };
     let each = |(family, packet): (&str, super::packet::Packet)| {
         let name = format!("{family}-flags-{letters}-to-{place}-port-{port}");
@@ -79,7 +93,12 @@ fn options() -> Vec<Row> {
                 packet.clone().tcp_with(52000, 443, "S", &full, &[]),
                 "the header may be 60 bytes long",
             ),
-            passes(format!("{family}-tcp-fast-open"), Rule, cookie, "a SYN may carry data (RFC 7413)"),
+            passes(
+                format!("{family}-tcp-fast-open"),
+                Rule,
+                cookie,
+                "a SYN may carry data (RFC 7413)",
+            ),
             passes(
                 format!("{family}-tcp-syn-with-data"),
                 Rule,

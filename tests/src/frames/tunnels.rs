@@ -41,9 +41,15 @@ pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, number) in PROTOCOLS {
         for (family, packet) in to_server(WORLD) {
-            let why = "no rule names this protocol; that it looks like TCP to port 80 changes nothing";
+            let why =
+                "no rule names this protocol; that it looks like TCP to port 80 changes nothing";
             let inside = packet.clone().tcp(51000, 80, "S").transport_bytes();
-            rows.push(drops(format!("{family}-protocol-{name}"), Protocol, packet.raw(number, &inside), why));
+            rows.push(drops(
+                format!("{family}-protocol-{name}"),
+                Protocol,
+                packet.raw(number, &inside),
+                why,
+            ));
         }
     }
     for ((family, outer), (_, inner)) in to_server(WORLD).into_iter().zip(to_server(ADMIN)) {
@@ -56,16 +62,31 @@ pub(super) fn rows() -> Vec<Row> {
     let [(_, v4), (_, v6)] = to_server(WORLD);
     let why = "the ICMP of the other family has no meaning here";
     rows.extend([
-        drops("v4-with-icmpv6-echo", Protocol, v4.clone().raw(58, &[128, 0, 0, 0, 0, 1, 0, 1]), why),
+        drops(
+            "v4-with-icmpv6-echo",
+            Protocol,
+            v4.clone().raw(58, &[128, 0, 0, 0, 0, 1, 0, 1]),
+            why,
+        ),
         drops("v6-with-icmpv4-echo", Protocol, v6.raw(1, &[8, 0, 0, 0, 0, 1, 0, 1]), why),
-        drops("v4-with-hop-by-hop", Protocol, v4.clone().raw(0, &[6, 0, 1, 4, 0, 0, 0, 0]), "no header of IPv4"),
+        drops(
+            "v4-with-hop-by-hop",
+            Protocol,
+            v4.clone().raw(0, &[6, 0, 1, 4, 0, 0, 0, 0]),
+            "no header of IPv4",
+        ),
         drops(
             "v4-with-destination-options",
             Protocol,
             v4.clone().raw(60, &[6, 0, 1, 4, 0, 0, 0, 0]),
             "no header of IPv4",
         ),
-        drops("v4-with-fragment-header", Protocol, v4.raw(44, &[6, 0, 0, 0, 0, 0, 0, 7]), "no header of IPv4"),
+        drops(
+            "v4-with-fragment-header",
+            Protocol,
+            v4.raw(44, &[6, 0, 0, 0, 0, 0, 0, 7]),
+            "no header of IPv4",
+        ),
     ]);
     rows
 }

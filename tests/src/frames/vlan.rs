@@ -31,20 +31,48 @@ pub(super) fn rows() -> Vec<Row> {
 fn tags() -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, tags) in TAGS {
-        for ((family, world), (_, blocked)) in to_server(WORLD).into_iter().zip(to_server(BLOCKED)) {
-            let tagged = |packet: super::packet::Packet| tags.iter().fold(packet, |packet, (tpid, tci)| packet.tag(*tpid, *tci));
+        for ((family, world), (_, blocked)) in to_server(WORLD).into_iter().zip(to_server(BLOCKED))
+        {
+            let tagged = |packet: super::packet::Packet| {
+                tags.iter().fold(packet, |packet, (tpid, tci)| packet.tag(*tpid, *tci))
+            };
             let why = "tags change no verdict: a frame of VLAN 0 reaches the untagged stack";
             rows.extend([
-                passes(format!("{family}-{name}-http"), Rule, tagged(world.clone().tcp(51000, 80, "S")), why),
-                drops(format!("{family}-{name}-ssh"), SourceNotAllowed, tagged(world.clone().tcp(51000, 22, "S")), why),
-                drops(format!("{family}-{name}-closed"), NoRule, tagged(world.udp(51000, 9100, 4)), why),
-                drops(format!("{family}-{name}-blocked"), Blocklist, tagged(blocked.tcp(51000, 80, "S")), why),
+                passes(
+                    format!("{family}-{name}-http"),
+                    Rule,
+                    tagged(world.clone().tcp(51000, 80, "S")),
+                    why,
+                ),
+                drops(
+                    format!("{family}-{name}-ssh"),
+                    SourceNotAllowed,
+                    tagged(world.clone().tcp(51000, 22, "S")),
+                    why,
+                ),
+                drops(
+                    format!("{family}-{name}-closed"),
+                    NoRule,
+                    tagged(world.udp(51000, 9100, 4)),
+                    why,
+                ),
+                drops(
+                    format!("{family}-{name}-blocked"),
+                    Blocklist,
+                    tagged(blocked.tcp(51000, 80, "S")),
+                    why,
+                ),
             ]);
         }
     }
     for (family, packet) in to_server(ADMIN) {
         let packet = packet.tag(ether::QINQ, 5).tag(ether::VLAN, 6).tcp(51000, 22, "S");
-        rows.push(passes(format!("{family}-qinq-ssh-from-admin"), Rule, packet, "tags change no right"));
+        rows.push(passes(
+            format!("{family}-qinq-ssh-from-admin"),
+            Rule,
+            packet,
+            "tags change no right",
+        ));
     }
     rows
 }
@@ -60,11 +88,21 @@ fn depth() -> Vec<Row> {
         }
     }
     let arp = ethernet(0x0806, &[0; 28]);
-    rows.push(drops("arp-3-tags", VlanDepth, arp.tag(ether::VLAN, 0).tag(ether::VLAN, 0).tag(ether::VLAN, 0), why));
+    rows.push(drops(
+        "arp-3-tags",
+        VlanDepth,
+        arp.tag(ether::VLAN, 0).tag(ether::VLAN, 0).tag(ether::VLAN, 0),
+        why,
+    ));
     for (name, bytes) in [("the-first-tag", 16), ("the-second-tag", 20)] {
         let [(_, packet), _] = to_server(WORLD);
         let packet = packet.tcp(51000, 80, "S").tag(ether::QINQ, 1).tag(ether::VLAN, 2).cut(bytes);
-        rows.push(drops(format!("cut-in-{name}"), Truncated, packet, "the frame ends inside a tag"));
+        rows.push(drops(
+            format!("cut-in-{name}"),
+            Truncated,
+            packet,
+            "the frame ends inside a tag",
+        ));
     }
     rows
 }

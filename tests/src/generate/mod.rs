@@ -12,7 +12,7 @@ mod pool;
 mod traffic;
 
 pub use policy::policy;
-pub use traffic::{Moment, Traffic};
+pub use traffic::Traffic;
 
 /// One of several, each as likely.
 fn one<'a, T>(random: &mut fastrand::Rng, choices: &'a [T]) -> &'a T {
@@ -40,16 +40,46 @@ mod tests {
             let mut model = Model::new(policy.clone());
             for moment in Traffic::new(&policy, random.fork()).take(100) {
                 let opinion = model.judge(moment.step.direction, &moment.step.frame, moment.time);
-                let (Opinion::Pass(reason) | Opinion::Drop(reason) | Opinion::Either(reason)) = opinion;
+                let (Opinion::Pass(reason) | Opinion::Drop(reason) | Opinion::Either(reason)) =
+                    opinion;
                 *reasons.entry(reason).or_default() += 1;
             }
         }
         let unreached: Vec<&str> = [
-            "rule", "reply", "arp", "neighbor_discovery", "mld", "icmp_error", "dhcp", "echo_request", "link_control",
-            "fragment_tail", "egress", "egress_served", "blocklist", "no_rule", "source_not_allowed", "unsolicited", "martian",
-            "truncated", "malformed", "ethertype", "vlan_depth", "protocol", "ipv4_options", "extension_header", "source_route",
-            "fragment_short", "fragment_unknown", "fragment_overlap", "fragment", "icmp_type", "icmp_unrelated", "not_on_link",
-            "invalid_flags", "disabled",
+            "rule",
+            "reply",
+            "arp",
+            "neighbor_discovery",
+            "mld",
+            "icmp_error",
+            "dhcp",
+            "echo_request",
+            "link_control",
+            "fragment_tail",
+            "egress",
+            "egress_served",
+            "blocklist",
+            "no_rule",
+            "source_not_allowed",
+            "unsolicited",
+            "martian",
+            "truncated",
+            "malformed",
+            "ethertype",
+            "vlan_depth",
+            "protocol",
+            "ipv4_options",
+            "extension_header",
+            "source_route",
+            "fragment_short",
+            "fragment_unknown",
+            "fragment_overlap",
+            "fragment",
+            "icmp_type",
+            "icmp_unrelated",
+            "not_on_link",
+            "invalid_flags",
+            "disabled",
         ]
         .into_iter()
         .filter(|reason| !reasons.contains_key(reason))

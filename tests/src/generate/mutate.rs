@@ -29,7 +29,7 @@ pub(super) fn extensions(random: &mut Rng, mut packet: Packet) -> Packet {
     let count = if percent(random, 80) { random.u8(1..=2) } else { random.u8(3..=10) };
     for _ in 0..count {
         let number = *one(random, &[0, 43, 51, 60, 60, 60, 135]);
-        let units = random.u8(1..4);
+        let units = random.u8(..4);
         let bytes = match number {
             51 => (usize::from(units) + 2) * 4,
             _ => (usize::from(units) + 1) * 8,

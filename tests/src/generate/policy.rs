@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// Addresses around which prefixes are put, so that they nest, touch and overlap.
-const CENTRES4: [u32; 6] = [0xc633_6400, 0xcb00_7100, 0x0506_0708, 0x0000_0000, 0xdfff_ff00, 0x0a00_0000];
+const CENTRES4: [u32; 6] =
+    [0xc633_6400, 0xcb00_7100, 0x0506_0708, 0x0000_0000, 0xdfff_ff00, 0x0a00_0000];
 const CENTRES6: [u128; 6] = [
     0x2001_0db8_00ad_0000_0000_0000_0000_0000,
     0x2001_0db8_0bad_0000_0000_0000_0000_0000,
@@ -33,12 +34,22 @@ pub fn policy(random: &mut Rng) -> Policy {
     let allowlists = lists(random, "allow", 4);
     let blocklists = lists(random, "block", 2);
     let rules = (0..random.usize(1..7)).map(|_| rule(random, &allowlists)).collect();
-    Policy { allowlists, blocklists, rules, own: vec![SERVER.v4.into(), SERVER.v6.into()], choices: choices(random) }
+    Policy {
+        allowlists,
+        blocklists,
+        rules,
+        own: vec![SERVER.v4.into(), SERVER.v6.into()],
+        choices: choices(random),
+    }
 }
 
 fn lists(random: &mut Rng, kind: &str, most: usize) -> BTreeMap<String, Vec<IpNet>> {
     let count = random.usize(..=most);
-    (0..count).map(|number| (format!("{kind}-{number}"), (0..random.usize(..12)).map(|_| net(random)).collect())).collect()
+    (0..count)
+        .map(|number| {
+            (format!("{kind}-{number}"), (0..random.usize(..12)).map(|_| net(random)).collect())
+        })
+        .collect()
 }
 
 fn net(random: &mut Rng) -> IpNet {
@@ -46,15 +57,19 @@ fn net(random: &mut Rng) -> IpNet {
         // Mostly small prefixes: one of /0 leaves nothing to tell apart.
         let length = if percent(random, 95) { random.u8(8..=32) } else { random.u8(0..8) };
         let near = random.u32(..) & random.u32(..) & random.u32(..) & 0xffff;
-        let address = if percent(random, 90) { one(random, &CENTRES4) ^ near } else { random.u32(..) };
+        let address =
+            if percent(random, 90) { one(random, &CENTRES4) ^ near } else { random.u32(..) };
         IpNet::new(IpAddr::V4(Ipv4Addr::from(address)), length)
     } else {
         let length = if percent(random, 50) { random.u8(16..=64) } else { random.u8(0..=128) };
-        let near = u128::from(random.u64(..) & random.u64(..) & random.u64(..)) << (random.u8(..3) * 16);
-        let address = if percent(random, 95) { one(random, &CENTRES6) ^ near } else { random.u128(..) };
+        let near =
+            u128::from(random.u64(..) & random.u64(..) & random.u64(..)) << (random.u8(..3) * 16);
+        let address =
+            if percent(random, 95) { one(random, &CENTRES6) ^ near } else { random.u128(..) };
         let address = Ipv6Addr::from(address);
         // The configuration refuses IPv4-mapped entries.
-        let address = if address.to_ipv4_mapped().is_some() { Ipv6Addr::LOCALHOST } else { address };
+        let address =
+            if address.to_ipv4_mapped().is_some() { Ipv6Addr::LOCALHOST } else { address };
         IpNet::new(IpAddr::V6(address), length)
     };
     net.expect("a length that fits").trunc()
@@ -63,7 +78,8 @@ fn net(random: &mut Rng) -> IpNet {
 fn rule(random: &mut Rng, allowlists: &BTreeMap<String, Vec<IpNet>>) -> Rule {
     let names: Vec<&String> = allowlists.keys().collect();
     let from = (!names.is_empty() && percent(random, 60)).then(|| {
-        let mut lists: Vec<String> = (0..random.usize(1..=2)).map(|_| one(random, &names).to_string()).collect();
+        let mut lists: Vec<String> =
+            (0..random.usize(1..=2)).map(|_| one(random, &names).to_string()).collect();
         lists.sort();
         lists.dedup();
         lists

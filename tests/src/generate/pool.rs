@@ -23,24 +23,46 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn of(policy: &Policy) -> Self {
         let mut pool = Pool {
-            v4: [WORLD, ADMIN, APP, BLOCKED, REMOTE, OTHER_REMOTE, SERVER].map(|host| host.v4).to_vec(),
-            v6: [WORLD, ADMIN, APP, BLOCKED, REMOTE, OTHER_REMOTE, SERVER].map(|host| host.v6).to_vec(),
+            v4: [WORLD, ADMIN, APP, BLOCKED, REMOTE, OTHER_REMOTE, SERVER]
+                .map(|host| host.v4)
+                .to_vec(),
+            v6: [WORLD, ADMIN, APP, BLOCKED, REMOTE, OTHER_REMOTE, SERVER]
+                .map(|host| host.v6)
+                .to_vec(),
             ports: vec![22, 53, 67, 68, 80, 443, 546, 547, 3306, 45000, 65535],
             served: Vec::new(),
         };
-        pool.v4.extend(["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"].map(|text| text.parse::<Ipv4Addr>().expect("IPv4")));
-        pool.v6.extend(["::", "::1", "ff02::1", "::ffff:5.6.7.8"].map(|text| text.parse::<Ipv6Addr>().expect("IPv6")));
+        pool.v4.extend(
+            ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"]
+                .map(|text| text.parse::<Ipv4Addr>().expect("IPv4")),
+        );
+        pool.v6.extend(
+            ["::", "::1", "ff02::1", "::ffff:5.6.7.8"]
+                .map(|text| text.parse::<Ipv6Addr>().expect("IPv6")),
+        );
         pool.v6.push(ROUTER_LINK);
         for net in policy.allowlists.values().chain(policy.blocklists.values()).flatten() {
             match net {
                 IpNet::V4(net) => {
                     let (first, last) = (u32::from(net.network()), u32::from(net.broadcast()));
-                    let edges = [first, last, first.wrapping_sub(1), last.wrapping_add(1), first ^ (last - first) / 2];
+                    let edges = [
+                        first,
+                        last,
+                        first.wrapping_sub(1),
+                        last.wrapping_add(1),
+                        first ^ (last - first) / 2,
+                    ];
                     pool.v4.extend(edges.map(Ipv4Addr::from));
                 }
                 IpNet::V6(net) => {
                     let (first, last) = (u128::from(net.network()), u128::from(net.broadcast()));
-                    let edges = [first, last, first.wrapping_sub(1), last.wrapping_add(1), first ^ (last - first) / 2];
+                    let edges = [
+                        first,
+                        last,
+                        first.wrapping_sub(1),
+                        last.wrapping_add(1),
+                        first ^ (last - first) / 2,
+                    ];
                     pool.v6.extend(edges.map(Ipv6Addr::from));
                 }
             }

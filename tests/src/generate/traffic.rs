@@ -4,29 +4,24 @@ use std::{collections::VecDeque, net::IpAddr};
 
 use fastrand::Rng;
 
-use super::{mutate, one, percent, pool::{Pool, server}};
+use super::{
+    mutate, one, percent,
+    pool::{Pool, server},
+};
 use crate::{
     frames::{
-        Direction, Step,
+        Direction, Moment, Step,
         hosts::{ALL_NODES, ROUTER_MAC},
         packet::{Packet, ether, ethernet, filler, v4, v6},
     },
     model::Policy,
 };
 
-const FLAGS: [&str; 16] = ["S", "S", "A", "A", "PA", "FA", "SA", "R", "RA", "PA", "A", "S", "SF", "SR", "SEC", "UA"];
+const FLAGS: [&str; 16] =
+    ["S", "S", "A", "A", "PA", "FA", "SA", "R", "RA", "F", "", "FPU", "SF", "SR", "SEC", "UA"];
 
 /// What a server sends.
-const SENT: [&str; 6] = ["S", "S", "A", "PA", "SA", "SEC"]; //TEMP
-
-/// A frame and when it is sent.
-#[derive(Clone, Debug)]
-pub struct Moment {
-    /// Seconds since some beginning.
-    pub time: u64,
-    /// The frame.
-    pub step: Step,
-}
+const SENT: [&str; 9] = ["S", "S", "A", "PA", "SA", "FA", "R", "RA", "SEC"];
 
 /// Random frames that fit a policy, without end.
 #[derive(Debug)]
@@ -50,7 +45,13 @@ struct Talk {
 impl Traffic {
     /// Frames for this policy.
     pub fn new(policy: &Policy, random: Rng) -> Self {
-        Traffic { random, pool: Pool::of(policy), time: 1_000, talks: Vec::new(), pending: VecDeque::new() }
+        Traffic {
+            random,
+            pool: Pool::of(policy),
+            time: 1_000,
+            talks: Vec::new(),
+            pending: VecDeque::new(),
+        }
     }
 
     fn talk(&mut self) -> Talk {
@@ -104,12 +105,23 @@ impl Traffic {
         }
     }
 
-    fn carry(&mut self, packet: Packet, talk: Talk, from: u16, to: u16, is_question: bool) -> Packet {
+    fn carry(
+        &mut self,
+        packet: Packet,
+        talk: Talk,
+        from: u16,
+        to: u16,
+        is_question: bool,
+    ) -> Packet {
         let bytes = *one(&mut self.random, &[0, 8, 40, 500]);
         match talk.protocol {
             6 => {
                 let flags = *one(&mut self.random, if is_question { &SENT[..] } else { &FLAGS });
-                let options: &[u8] = if percent(&mut self.random, 30) { &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2] } else { &[] };
+                let options: &[u8] = if percent(&mut self.random, 30) {
+                    &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]
+                } else {
+                    &[]
+                };
                 packet.tcp_with(from, to, flags, options, &filler(bytes))
             }
             17 => packet.udp(from, to, bytes),
@@ -137,12 +149,20 @@ impl Traffic {
         }
         let is_v6 = packet.is_v6();
         if percent(random, 15) {
-            packet = if is_v6 { mutate::extensions(random, packet) } else { mutate::options(random, packet) };
+            packet = if is_v6 {
+                mutate::extensions(random, packet)
+            } else {
+                mutate::options(random, packet)
+            };
         }
         if percent(random, 20) {
             let length = packet.transport_bytes().len();
             let from = (*one(random, &[0, 0, 8, 16, 24, 480])).min(length / 8 * 8);
-            let to = if random.bool() { length } else { (from + *one(random, &[8, 16, 24, 40, 256])).min(length) };
+            let to = if random.bool() {
+                length
+            } else {
+                (from + *one(random, &[8, 16, 24, 40, 256])).min(length)
+            };
             let more = to < length || percent(random, 10);
             packet = fragment(packet, random.u16(1..4), from, to, more);
         }
@@ -161,7 +181,8 @@ impl Traffic {
         let mut from = 0;
         while from < length {
             let to = (from + *one(random, &[24, 64, 256, 504])).min(length);
-            let identification = if percent(random, 10) { random.u16(1..20) } else { identification };
+            let identification =
+                if percent(random, 10) { random.u16(1..20) } else { identification };
             fragments.push(fragment(packet.clone(), identification, from, to, to < length));
             from = to;
         }
@@ -197,7 +218,8 @@ impl Traffic {
     fn other_protocol(&mut self) -> Packet {
         let talk = self.talk();
         let number = *one(&mut self.random, &[2, 4, 41, 47, 50, 51, 59, 89, 132, 200, 1, 58]);
-        let packet = between(talk.remote.0, talk.local.0).raw(number, &filler(self.random.usize(..60)));
+        let packet =
+            between(talk.remote.0, talk.local.0).raw(number, &filler(self.random.usize(..60)));
         self.dress(packet)
     }
 
@@ -215,13 +237,16 @@ impl Traffic {
         let is_v6 = talk.local.0.is_ipv6();
         let router = self.pool.address(&mut self.random, is_v6);
         let kind = *one(&mut self.random, if is_v6 { &[1, 2, 3, 4] } else { &[3, 11, 12, 5] });
-        let packet = between(router, talk.local.0).icmp(kind, self.random.u8(..5), [0, 0, 5, 0], &bytes);
+        let packet =
+            between(router, talk.local.0).icmp(kind, self.random.u8(..5), [0, 0, 5, 0], &bytes);
         self.dress(packet)
     }
 
     fn neighbor(&mut self) -> Packet {
         let random = &mut self.random;
-        let IpAddr::V6(source) = self.pool.address(random, true) else { unreachable!("an IPv6 address was asked for") };
+        let IpAddr::V6(source) = self.pool.address(random, true) else {
+            unreachable!("an IPv6 address was asked for")
+        };
         let source = if random.bool() { "fe80::9".parse().expect("an address") } else { source };
         let hops = *one(random, &[255, 255, 1, 1, 64, 254]);
         let kind = *one(random, &[130, 131, 132, 133, 134, 135, 136, 137, 143, 144]);
@@ -233,7 +258,7 @@ impl Iterator for Traffic {
     type Item = Moment;
 
     fn next(&mut self) -> Option<Moment> {
-        self.time += *one(&mut self.random, &[0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        self.time += *one(&mut self.random, &[0, 0, 0, 0, 0, 0, 0, 0, 1, 60, 160, 600]);
         let outwards = percent(&mut self.random, 25);
         let (direction, packet) = match self.pending.pop_front() {
             Some(fragment) => (Direction::Ingress, fragment),
@@ -263,5 +288,9 @@ fn fragment(packet: Packet, identification: u16, from: usize, to: usize, more: b
     let is_v6 = packet.is_v6();
     let packet = packet.slice(from, to);
     let offset = u16::try_from(from / 8).expect("an offset that fits");
-    if is_v6 { packet.fragment6(identification.into(), more, offset) } else { packet.fragment4(identification, more, offset) }
+    if is_v6 {
+        packet.fragment6(identification.into(), more, offset)
+    } else {
+        packet.fragment4(identification, more, offset)
+    }
 }

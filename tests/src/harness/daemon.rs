@@ -10,7 +10,8 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    Netns, Output, Process, Scrape, curl, eventually, foobar_binary, leaks::unpin, tag::Tag, try_run,
+    Netns, Output, Process, Scrape, curl, eventually, foobar_binary, leaks::unpin, tag::Tag,
+    try_run,
 };
 
 /// `foobar` in a namespace, with folders of its own for control socket, state and pins. Dropping it stops the daemon, detaches
@@ -32,8 +33,13 @@ impl<'a> Daemon<'a> {
     /// Prepares folders and writes the configuration, but starts nothing.
     pub fn prepare(namespace: &'a Netns, configuration: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("foobar-test-").tempdir().expect("a folder");
-        let daemon =
-            Daemon { namespace, binary: foobar_binary(), folder, process: None, tag: Tag::unique() };
+        let daemon = Daemon {
+            namespace,
+            binary: foobar_binary(),
+            folder,
+            process: None,
+            tag: Tag::unique(),
+        };
         daemon.configure(configuration);
         daemon
     }

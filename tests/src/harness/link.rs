@@ -5,10 +5,7 @@ use super::Netns;
 /// Joins two namespaces by a veth pair whose ends have these names, both up.
 pub fn veth(one: &Netns, one_name: &str, other: &Netns, other_name: &str) {
     // Made inside the first namespace, so that no name can collide in the root namespace.
-    one.ip(&format!(
-        "link add {one_name} type veth peer name {other_name} netns {}",
-        other.name()
-    ));
+    one.ip(&format!("link add {one_name} type veth peer name {other_name} netns {}", other.name()));
     one.ip(&format!("link set {one_name} up"));
     other.ip(&format!("link set {other_name} up"));
 }

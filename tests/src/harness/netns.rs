@@ -81,8 +81,9 @@ impl Netns {
     pub fn sysctl(&self, key: &str, value: &str) {
         let path = Path::new("/proc/sys").join(key);
         self.enter(|| {
-            fs::write(&path, value)
-                .unwrap_or_else(|error| panic!("cannot write {value} to {}: {error}", path.display()));
+            fs::write(&path, value).unwrap_or_else(|error| {
+                panic!("cannot write {value} to {}: {error}", path.display())
+            });
         });
     }
 

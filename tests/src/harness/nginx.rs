@@ -25,7 +25,8 @@ impl Nginx {
     pub fn start(namespace: &Netns) -> Self {
         let folder = tempfile::Builder::new().prefix("foobar-nginx-").tempdir().expect("a folder");
         certificate(folder.path());
-        fs::write(folder.path().join("nginx.conf"), configuration(folder.path())).expect("nginx.conf");
+        fs::write(folder.path().join("nginx.conf"), configuration(folder.path()))
+            .expect("nginx.conf");
         let mut command = namespace.command("nginx");
         command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "error.log"]);
         let process = Process::start(command, &folder.path().join("output.log"));
@@ -65,8 +66,22 @@ fn certificate(folder: &Path) {
     run(
         "openssl",
         &[
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-days", "2", "-subj", "/CN=www.foobar.com", "-addext", &names, "-keyout", &key, "-out",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=www.foobar.com",
+            "-addext",
+            &names,
+            "-keyout",
+            &key,
+            "-out",
             &certificate,
         ],
     );

@@ -43,7 +43,8 @@ impl Process {
             .stderr(file)
             // A group of its own, so that it can be ended with its workers.
             .process_group(0);
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let child =
+            command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         Process { child, log: log.to_owned(), _tag: tag }
     }
 
@@ -74,8 +75,9 @@ impl Process {
     /// # Panics
     /// If it does not within `limit`.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
-        self.ended_within(limit)
-            .unwrap_or_else(|| panic!("it should have ended within {limit:?}; it wrote:\n{}", self.log()))
+        self.ended_within(limit).unwrap_or_else(|| {
+            panic!("it should have ended within {limit:?}; it wrote:\n{}", self.log())
+        })
     }
 
     /// Kills it as the kernel would, without notice.

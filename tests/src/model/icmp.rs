@@ -23,7 +23,6 @@ pub(super) fn judge(model: &mut Model, datagram: &Datagram<'_>, now: u64) -> Opi
     };
     let on_link = datagram.hop_limit == 255 && datagram.fragment.is_whole();
     match (datagram.is_v6(), kind) {
-        (false, 8) | (true, 128) if is_unspecified => Drop("martian"),
         (false, 8) | (true, 128) if choices.drop_echo => Drop("disabled"),
         (false, 8) | (true, 128) => Pass("echo_request"),
         (false, 0) | (true, 129) => {
@@ -49,7 +48,6 @@ pub(super) fn judge(model: &mut Model, datagram: &Datagram<'_>, now: u64) -> Opi
         }
         (false, 3 | 11 | 12) | (true, 1..=4) => match choices.icmp_errors {
             IcmpErrors::Drop => Drop("disabled"),
-            IcmpErrors::All if is_unspecified => Drop("martian"),
             IcmpErrors::All => Pass("icmp_error"),
             IcmpErrors::Related => error(model, datagram, body, now),
         },
@@ -80,7 +78,9 @@ fn error(model: &Model, datagram: &Datagram<'_>, body: &[u8], now: u64) -> Opini
     let is_served = quoted.protocol != datagram.icmp()
         && model.policy.admits(quoted.protocol, Some(quoted.local_port), quoted.remote).is_ok();
     match model.memory.knows(&tuple, now) {
-        _ if is_served && model.policy.is_own(quoted.remote) => Either("own addresses are looked up only where sources are"),
+        _ if is_served && model.policy.is_own(quoted.remote) => {
+            Either("own addresses are looked up only where sources are")
+        }
         _ if is_served => Pass("icmp_error"),
         Known::Yes => Pass("icmp_error"),
         Known::No => Drop("icmp_unrelated"),

@@ -50,7 +50,11 @@ impl Model {
             (Direction::Egress, _) => Pass("egress"),
             (Direction::Ingress, Err(reason)) => Drop(reason),
             (Direction::Ingress, Ok(Content::Arp)) => Pass("arp"),
-            (Direction::Ingress, Ok(Content::LinkControl)) if self.policy.choices.drop_link_control => Drop("disabled"),
+            (Direction::Ingress, Ok(Content::LinkControl))
+                if self.policy.choices.drop_link_control =>
+            {
+                Drop("disabled")
+            }
             (Direction::Ingress, Ok(Content::LinkControl)) => Pass("link_control"),
             (Direction::Ingress, Ok(Content::Other)) => Drop("ethertype"),
             (Direction::Ingress, Ok(Content::Ip(datagram))) => self.arrives(&datagram, now),
@@ -58,8 +62,6 @@ impl Model {
     }
 
     fn arrives(&mut self, datagram: &Datagram<'_>, now: u64) -> Opinion {
-        let unspec = match datagram.source { IpAddr::V4(a) => a.is_unspecified(), IpAddr::V6(a) => a.is_unspecified() };
-        if unspec { return Either("TEMP"); }
         if let Err(reason) = self.admits(datagram) {
             return Drop(reason);
         }
@@ -78,8 +80,14 @@ impl Model {
         let is_own = self.policy.is_own(datagram.source);
         let opinion = match opinion {
             Pass(_) | Either(_) if self.policy.blocks(datagram.source) => Drop("blocklist"),
-            Pass(_) | Either(_) if is_own && self.policy.has_blocklist_of_family(datagram.source) => Drop("martian"),
-            _ if is_own => Either("own addresses are looked up only where sources are"),
+            Pass(_) | Either(_)
+                if is_own && self.policy.has_blocklist_of_family(datagram.source) =>
+            {
+                Drop("martian")
+            }
+            _ if is_own && !self.policy.has_blocklist_of_family(datagram.source) => {
+                Either("own addresses are looked up only where sources are")
+            }
             opinion => opinion,
         };
         if datagram.fragment.offset == 0 && datagram.fragment.more {
@@ -114,7 +122,12 @@ impl Model {
         Ok(())
     }
 
-    fn later_fragment(&self, datagram: &Datagram<'_>, key: super::memory::Fragmented, now: u64) -> Opinion {
+    fn later_fragment(
+        &self,
+        datagram: &Datagram<'_>,
+        key: super::memory::Fragmented,
+        now: u64,
+    ) -> Opinion {
         let (known, first_protocol) = self.memory.fragment(&key, now);
         // In IPv6 only the first fragment's next header counts (RFC 8200, section 4.5).
         let may_overlap = datagram.fragment.protocol == 6 || first_protocol == Some(6);
@@ -185,10 +198,12 @@ impl Model {
         };
         let is_dhcp = match datagram.destination {
             IpAddr::V4(_) => (source, destination) == (67, 68),
-            IpAddr::V6(address) => (source, destination) == (547, 546) && address.is_unicast_link_local(),
+            IpAddr::V6(address) => {
+                (source, destination) == (547, 546) && address.is_unicast_link_local()
+            }
         };
         let serves = self.policy.serves(17, Some(destination));
-        if is_dhcp && !serves {
+        if is_dhcp && !serves && !datagram.source.is_unspecified() {
             return if self.policy.choices.drop_dhcp { Drop("disabled") } else { Pass("dhcp") };
         }
         let tuple = Tuple {
@@ -279,7 +294,9 @@ fn asks_for_an_address(datagram: &Datagram<'_>) -> bool {
         }
         IpAddr::V6(address) => {
             let kind = datagram.payload.first().copied().unwrap_or_default();
-            address.is_unspecified() && datagram.protocol == 58 && (130..=136).contains(&kind) | (kind == 143)
+            address.is_unspecified()
+                && datagram.protocol == 58
+                && (130..=136).contains(&kind) | (kind == 143)
         }
     }
 }

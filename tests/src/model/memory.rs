@@ -137,7 +137,9 @@ impl Memory {
     /// Whether the first fragment passed, and which protocol it named.
     pub fn fragment(&self, key: &Fragmented, now: u64) -> (Known, Option<u8>) {
         match self.fragments.get(key) {
-            Some(First { passed: Known::Yes, seen, protocol }) => (known(*seen, timeout::FRAGMENT, now), Some(*protocol)),
+            Some(First { passed: Known::Yes, seen, protocol }) => {
+                (known(*seen, timeout::FRAGMENT, now), Some(*protocol))
+            }
             Some(First { passed, protocol, .. }) => (*passed, Some(*protocol)),
             None => (Known::No, None),
         }

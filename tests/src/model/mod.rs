@@ -19,7 +19,7 @@ pub use policy::{Choices, IcmpErrors, Policy, Rule};
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frames::{self, Direction};
+    use crate::frames::{self, Direction, Moment};
 
     /// The table of frames was written by hand; the model has to agree with it, or one of the two is wrong.
     #[test]
@@ -29,10 +29,10 @@ mod tests {
         let mut disagreements = Vec::new();
         for row in rows {
             let mut model = Model::new(Policy::reference());
-            for step in &row.setup {
-                model.judge(step.direction, &step.frame, 1_000);
+            for Moment { time, step } in &row.setup {
+                model.judge(step.direction, &step.frame, 1_000 + time);
             }
-            let opinion = model.judge(row.step.direction, &row.step.frame, 1_000 + row.wait_s);
+            let opinion = model.judge(row.step.direction, &row.step.frame, 1_000 + row.time);
             let passes = row.verdict == foobar_common::reason::Verdict::Pass;
             let agrees = match (row.step.direction, opinion) {
                 (Direction::Egress, Opinion::Pass(_)) => passes,
@@ -41,7 +41,11 @@ mod tests {
                 (_, Opinion::Either(_)) => false,
             };
             if !agrees {
-                disagreements.push(format!("{}: the table says {}, the model {opinion:?}", row.name, row.reason.name()));
+                disagreements.push(format!(
+                    "{}: the table says {}, the model {opinion:?}",
+                    row.name,
+                    row.reason.name()
+                ));
             }
         }
         assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));

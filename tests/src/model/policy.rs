@@ -74,7 +74,9 @@ pub enum IcmpErrors {
 impl Policy {
     /// The reference policy: the same as [`crate::frames::REFERENCE`], written once more.
     pub fn reference() -> Self {
-        let nets = |nets: &[&str]| nets.iter().map(|net| net.parse().expect("a prefix")).collect::<Vec<IpNet>>();
+        let nets = |nets: &[&str]| {
+            nets.iter().map(|net| net.parse().expect("a prefix")).collect::<Vec<IpNet>>()
+        };
         let rule = |protocols: &[u8], ports: &[u16], from: Option<&str>| Rule {
             protocols: protocols.to_vec(),
             ports: ports.iter().map(|port| *port..=*port).collect(),
@@ -85,7 +87,10 @@ impl Policy {
                 ("admins".to_owned(), nets(&["198.51.100.0/24", "2001:db8:ad::/48"])),
                 ("app".to_owned(), nets(&["192.0.2.10/32"])),
             ]),
-            blocklists: BTreeMap::from([("abuse".to_owned(), nets(&["203.0.113.0/24", "2001:db8:bad::/48"]))]),
+            blocklists: BTreeMap::from([(
+                "abuse".to_owned(),
+                nets(&["203.0.113.0/24", "2001:db8:bad::/48"]),
+            )]),
             rules: vec![
                 rule(&[6], &[80, 443], None),
                 rule(&[17], &[443], None),
@@ -116,17 +121,23 @@ impl Policy {
     ///
     /// # Errors
     /// `blocklist`, `martian`, `source_not_allowed`, or `no_rule` where no rule names the port.
-    pub fn admits(&self, protocol: u8, port: Option<u16>, address: IpAddr) -> Result<(), &'static str> {
-        if self.blocks(address) {
+    pub fn admits(
+        &self,
+        protocol: u8,
+        port: Option<u16>,
+        address: IpAddr,
+    ) -> Result<(), &'static str> {
+        if !self.serves(protocol, port) {
+            // Closed to all, so nobody asks who it is.
+            Err("no_rule")
+        } else if self.blocks(address) {
             Err("blocklist")
         } else if self.is_own(address) && self.has_blocklist_of_family(address) {
             Err("martian")
         } else if self.allows(protocol, port, address) {
             Ok(())
-        } else if self.serves(protocol, port) {
-            Err("source_not_allowed")
         } else {
-            Err("no_rule")
+            Err("source_not_allowed")
         }
     }
 
@@ -139,7 +150,10 @@ impl Policy {
     pub fn allows(&self, protocol: u8, port: Option<u16>, address: IpAddr) -> bool {
         let may = |rule: &Rule| match &rule.from {
             None => true,
-            Some(lists) => lists.iter().flat_map(|list| &self.allowlists[list]).any(|net| net.contains(&address)),
+            Some(lists) => lists
+                .iter()
+                .flat_map(|list| &self.allowlists[list])
+                .any(|net| net.contains(&address)),
         };
         self.rules.iter().any(|rule| rule.names(protocol, port) && may(rule))
     }
@@ -149,18 +163,25 @@ impl Policy {
         let mut text = String::from("interfaces = [\"eth0\"]\nmode = \"enforce\"\n\n");
         for (kind, lists) in [("allowlists", &self.allowlists), ("blocklists", &self.blocklists)] {
             for (name, nets) in lists {
-                let nets: Vec<String> = nets.iter().map(|net| format!("{:?}", net.to_string())).collect();
+                let nets: Vec<String> =
+                    nets.iter().map(|net| format!("{:?}", net.to_string())).collect();
                 let _ = writeln!(text, "[{kind}.{name}]\nentries = [{}]\n", nets.join(", "));
             }
         }
         for (number, rule) in self.rules.iter().enumerate() {
-            let protocols: Vec<String> = rule.protocols.iter().map(|number| protocol_word(*number)).collect();
-            let _ = writeln!(text, "[[rules]]\nname = \"rule-{number}\"\nprotocols = [{}]", protocols.join(", "));
+            let protocols: Vec<String> =
+                rule.protocols.iter().map(|number| protocol_word(*number)).collect();
+            let _ = writeln!(
+                text,
+                "[[rules]]\nname = \"rule-{number}\"\nprotocols = [{}]",
+                protocols.join(", ")
+            );
             if !rule.ports.is_empty() {
                 let ports: Vec<String> = rule.ports.iter().map(port_word).collect();
                 let _ = writeln!(text, "ports = [{}]", ports.join(", "));
             }
-            let from = rule.from.as_ref().map_or("\"any\"".to_owned(), |lists| format!("{lists:?}"));
+            let from =
+                rule.from.as_ref().map_or("\"any\"".to_owned(), |lists| format!("{lists:?}"));
             let _ = writeln!(text, "from = {from}\n");
         }
         text + &self.choices.to_toml()
@@ -169,14 +190,17 @@ impl Policy {
 
 impl Rule {
     fn names(&self, protocol: u8, port: Option<u16>) -> bool {
-        let port_fits = port.is_none_or(|port| self.ports.iter().any(|range| range.contains(&port)));
+        let port_fits =
+            port.is_none_or(|port| self.ports.iter().any(|range| range.contains(&port)));
         self.protocols.contains(&protocol) && port_fits
     }
 }
 
 impl Choices {
     fn to_toml(self) -> String {
-        let word = |set: bool, key: &str, word: &str| if set { format!("{key} = \"{word}\"\n") } else { String::new() };
+        let word = |set: bool, key: &str, word: &str| {
+            if set { format!("{key} = \"{word}\"\n") } else { String::new() }
+        };
         let errors = match self.icmp_errors {
             IcmpErrors::Related => "related",
             IcmpErrors::All => "all",
@@ -209,5 +233,9 @@ fn protocol_word(number: u8) -> String {
 }
 
 fn port_word(range: &RangeInclusive<u16>) -> String {
-    if range.start() == range.end() { range.start().to_string() } else { format!("\"{}-{}\"", range.start(), range.end()) }
+    if range.start() == range.end() {
+        range.start().to_string()
+    } else {
+        format!("\"{}-{}\"", range.start(), range.end())
+    }
 }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
-    Ethernet2HeaderSlice, IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
-    Ipv6RawExtHeaderSlice, SingleVlanHeaderSlice,
+    Ethernet2HeaderSlice, IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice,
+    Ipv6HeaderSlice, Ipv6RawExtHeaderSlice, SingleVlanHeaderSlice,
 };
 
 /// Why a frame is dropped before anybody asks the policy: the name of the reason.
@@ -130,7 +130,8 @@ fn read_v4(bytes: &[u8]) -> Result<Datagram<'_>, Refusal> {
         if datagram.payload.len() < 12 {
             return Err(datagram.too_short());
         }
-        let authentication = IpAuthHeaderSlice::from_slice(datagram.payload).map_err(|_| datagram.too_short())?;
+        let authentication =
+            IpAuthHeaderSlice::from_slice(datagram.payload).map_err(|_| datagram.too_short())?;
         datagram.protocol = authentication.next_header().0;
         datagram.payload = &datagram.payload[authentication.slice().len()..];
     }
@@ -143,7 +144,12 @@ fn has_source_route(mut options: &[u8]) -> Result<bool, Refusal> {
             0 => return Ok(false),
             1 => 1,
             131 | 137 => return Ok(true),
-            _ => options.get(1).copied().map(usize::from).filter(|length| *length >= 2).ok_or("malformed")?,
+            _ => options
+                .get(1)
+                .copied()
+                .map(usize::from)
+                .filter(|length| *length >= 2)
+                .ok_or("malformed")?,
         };
         options = options.get(length..).ok_or("malformed")?;
     }
@@ -187,7 +193,8 @@ fn walk(datagram: &mut Datagram<'_>) -> Result<(), Refusal> {
             0 if walked > 0 => return Err("extension_header"),
             44 if seen_fragment => return Err("extension_header"),
             44 => {
-                let header = Ipv6FragmentHeaderSlice::from_slice(datagram.payload).map_err(|_| too_short)?;
+                let header =
+                    Ipv6FragmentHeaderSlice::from_slice(datagram.payload).map_err(|_| too_short)?;
                 seen_fragment = true;
                 datagram.fragment = Fragment {
                     identification: header.identification(),
@@ -198,15 +205,18 @@ fn walk(datagram: &mut Datagram<'_>) -> Result<(), Refusal> {
                 (header.next_header(), 8)
             }
             51 => {
-                let header = IpAuthHeaderSlice::from_slice(datagram.payload).map_err(|_| too_short)?;
+                let header =
+                    IpAuthHeaderSlice::from_slice(datagram.payload).map_err(|_| too_short)?;
                 datagram.has_options = true;
                 (header.next_header(), header.slice().len())
             }
             number => {
-                let header = Ipv6RawExtHeaderSlice::from_slice(datagram.payload).map_err(|_| too_short)?;
+                let header =
+                    Ipv6RawExtHeaderSlice::from_slice(datagram.payload).map_err(|_| too_short)?;
                 datagram.has_options |= number != 0;
                 // Routing type and segments left are the first bytes behind the length.
-                datagram.source_routed |= number == 43 && (header.payload()[0] == 0 || header.payload()[1] != 0);
+                datagram.source_routed |=
+                    number == 43 && (header.payload()[0] == 0 || header.payload()[1] != 0);
                 (header.next_header(), header.slice().len())
             }
         };
@@ -247,7 +257,8 @@ fn quoted_v4(bytes: &[u8], local: Ipv4Addr) -> Option<(u8, IpAddr, &[u8])> {
     let header = Ipv4HeaderSlice::from_slice(bytes).ok()?;
     let is_first = header.fragments_offset().value() == 0;
     let rest = &bytes[header.slice().len()..];
-    (is_first && header.source_addr() == local).then(|| (header.protocol().0, header.destination_addr().into(), rest))
+    (is_first && header.source_addr() == local)
+        .then(|| (header.protocol().0, header.destination_addr().into(), rest))
 }
 
 /// This server sends no extension header but for fragments, so no other is looked behind.

@@ -10,8 +10,8 @@ use std::{
 use foobar_tests::harness::{Lan, Netns, Tag, tcp_connects};
 use foobar_user::{
     kernel::{
-        Attachment, Engine, EngineOptions, KernelError, Store, StoreOptions, Timeouts, detach, hz,
-        select_interfaces,
+        Attachment, Engine, EngineOptions, KernelError, Mode, Store, StoreOptions, Timeouts,
+        detach, hz, probe, select_interfaces,
     },
     policy::{Compiled, Config, Labels, Lists, Policy, Slots, compile},
 };
@@ -136,12 +136,19 @@ pub fn reaches(client: &Netns, port: u16) -> bool {
 }
 
 pub fn link_ids(attachments: &[Attachment]) -> BTreeMap<(u32, &'static str), u32> {
-    attachments
-        .iter()
-        .map(|attachment| {
-            ((attachment.ifindex, attachment.program), attachment.link_id.expect("a link"))
-        })
-        .collect()
+    let links = attachments.iter().filter_map(|attachment| {
+        let link = attachment.link_id.or_else(|| {
+            assert_eq!(attachment.mode, Mode::Clsact, "all others have links");
+            None
+        });
+        Some(((attachment.ifindex, attachment.program), link?))
+    });
+    links.collect()
+}
+
+/// How the egress program is attached on this kernel: TCX came with Linux 6.6.
+pub fn egress_mode() -> Mode {
+    if probe().tcx { Mode::Tcx } else { Mode::Clsact }
 }
 
 /// What `ip` says of an interface.

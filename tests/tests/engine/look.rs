@@ -4,6 +4,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
+    time::Duration,
 };
 
 use foobar_tests::harness::{Lan, Leaks, Netns};
@@ -187,7 +188,7 @@ fn accept_until(listener: &TcpListener, over: &AtomicBool) {
     listener.set_nonblocking(true).unwrap();
     while !over.load(Ordering::Relaxed) {
         if listener.accept().is_err() {
-            thread::yield_now();
+            thread::sleep(Duration::from_micros(200));
         }
     }
 }

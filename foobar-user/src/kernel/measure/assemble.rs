@@ -43,7 +43,9 @@ impl Code {
     fn push(&mut self, opcode: u8, (to, from): (u8, u8), offset: i16, immediate: i32) -> &mut Self {
         let registers = u64::from(from << 4 | to);
         let offset = u64::from(offset as u16);
-        self.instructions.push(u64::from(opcode) | registers << 8 | offset << 16 | u64::from(immediate as u32) << 32);
+        self.instructions.push(
+            u64::from(opcode) | registers << 8 | offset << 16 | u64::from(immediate as u32) << 32,
+        );
         self
     }
 

@@ -58,7 +58,9 @@ impl Subject {
     pub fn constant(action: Action) -> Result<Self, KernelError> {
         let mut code = Code::default();
         code.set(0, action as i32).exit();
-        let program = code.load(Code::VARIANTS[0]).map_err(|error| KernelError::call("cannot load a program that does nothing", error))?;
+        let program = code
+            .load(Code::VARIANTS[0])
+            .map_err(|error| KernelError::call("cannot load a program that does nothing", error))?;
         Ok(Subject { program, _programs: None })
     }
 
@@ -68,7 +70,8 @@ impl Subject {
     /// If the descriptor cannot be kept.
     pub fn ingress(sandbox: &Sandbox) -> Result<Self, KernelError> {
         let program = sandbox.ingress().try_clone_to_owned();
-        let program = program.map_err(|error| KernelError::call("cannot keep the ingress program", error))?;
+        let program =
+            program.map_err(|error| KernelError::call("cannot keep the ingress program", error))?;
         Ok(Subject { program, _programs: None })
     }
 
@@ -77,7 +80,8 @@ impl Subject {
     /// # Errors
     /// If there is none of this number.
     pub fn by_id(id: u32) -> Result<Self, KernelError> {
-        let program = object::program_by_id(id).map_err(|error| KernelError::call(format!("cannot open the program {id}"), error))?;
+        let program = object::program_by_id(id)
+            .map_err(|error| KernelError::call(format!("cannot open the program {id}"), error))?;
         Ok(Subject { program, _programs: None })
     }
 
@@ -92,8 +96,9 @@ impl Subject {
         attr.test.data_size_in = frame.len() as u32;
         attr.test.repeat = repeat;
         // SAFETY: the frame outlives the call and is as long as said; nothing is written back.
-        unsafe { sys::bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr) }
-            .map_err(|error| KernelError::call("cannot run the program on a frame (BPF_PROG_TEST_RUN)", error))?;
+        unsafe { sys::bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr) }.map_err(|error| {
+            KernelError::call("cannot run the program on a frame (BPF_PROG_TEST_RUN)", error)
+        })?;
         // SAFETY: the kernel has written both there.
         Ok(unsafe { Ran { verdict: attr.test.retval, nanoseconds: attr.test.duration } })
     }
@@ -104,7 +109,11 @@ impl Subject {
     /// # Errors
     /// Before Linux 5.18; if a signal came in between.
     pub fn flood(&self, frame: &[u8], count: u32, interface: u32) -> Result<(), KernelError> {
-        let context = XdpContext { data_end: frame.len() as u32, ingress_ifindex: interface, ..XdpContext::default() };
+        let context = XdpContext {
+            data_end: frame.len() as u32,
+            ingress_ifindex: interface,
+            ..XdpContext::default()
+        };
         let mut attr = sys::attributes();
         attr.test.prog_fd = self.program.as_raw_fd() as u32;
         attr.test.data_in = frame.as_ptr() as u64;
@@ -114,9 +123,9 @@ impl Subject {
         attr.test.repeat = count;
         attr.test.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
         // SAFETY: frame and context outlive the call and are as long as said; nothing is written back.
-        unsafe { sys::bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr) }
-            .map(drop)
-            .map_err(|error| KernelError::call("cannot make live packets (BPF_F_TEST_XDP_LIVE_FRAMES)", error))
+        unsafe { sys::bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr) }.map(drop).map_err(|error| {
+            KernelError::call("cannot make live packets (BPF_F_TEST_XDP_LIVE_FRAMES)", error)
+        })
     }
 
     /// What the kernel says of the program.
@@ -124,7 +133,8 @@ impl Subject {
     /// # Errors
     /// If it does not answer.
     pub fn facts(&self) -> Result<ProgramFacts, KernelError> {
-        let info = object::program(self.program()).map_err(|error| KernelError::call("cannot ask about a program", error))?;
+        let info = object::program(self.program())
+            .map_err(|error| KernelError::call("cannot ask about a program", error))?;
         Ok(ProgramFacts {
             name: info.name,
             id: info.id,

@@ -41,11 +41,19 @@ impl RandomSources {
     /// # Errors
     /// If the kernel refuses the tail call.
     pub fn in_front_of(self, subject: &Subject) -> Result<Subject, KernelError> {
-        self.chain(subject).map_err(|error| KernelError::call("cannot put random sources in front of a program", error))
+        self.chain(subject).map_err(|error| {
+            KernelError::call("cannot put random sources in front of a program", error)
+        })
     }
 
     fn chain(self, subject: &Subject) -> io::Result<Subject> {
-        let spec = MapSpec { kind: bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32, key: 4, value: 4, entries: 1, flags: 0 };
+        let spec = MapSpec {
+            kind: bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32,
+            key: 4,
+            value: 4,
+            entries: 1,
+            flags: 0,
+        };
         let programs = map::create(&spec, "measured", None)?;
         map::update(programs.as_fd(), &0u32, &(subject.program().as_raw_fd() as u32))?;
         let code = self.code(programs.as_fd());
@@ -71,16 +79,33 @@ impl RandomSources {
             RandomSources::V6 => (14 + 8, 14 + 40 + 4),
         };
         let mut rewrite = Code::default();
-        rewrite.read(STATE, PACKET, sequence).step(STATE, FACTOR, SUMMAND).write(PACKET, sequence, STATE).copy(SCRATCH, STATE);
+        rewrite
+            .read(STATE, PACKET, sequence)
+            .step(STATE, FACTOR, SUMMAND)
+            .write(PACKET, sequence, STATE)
+            .copy(SCRATCH, STATE);
         match self {
-            RandomSources::V4 => rewrite.multiply(SCRATCH, BLOCKS4).shift_right(SCRATCH, 8).add(SCRATCH, FIRST4),
-            RandomSources::V6 => rewrite.write(PACKET, source + 4, STATE).shift_right(SCRATCH, 3).add(SCRATCH, FIRST6),
+            RandomSources::V4 => {
+                rewrite.multiply(SCRATCH, BLOCKS4).shift_right(SCRATCH, 8).add(SCRATCH, FIRST4)
+            }
+            RandomSources::V6 => rewrite
+                .write(PACKET, source + 4, STATE)
+                .shift_right(SCRATCH, 3)
+                .add(SCRATCH, FIRST6),
         };
         rewrite.to_network_order(SCRATCH).write(PACKET, source, SCRATCH);
-        rewrite.copy(1, CONTEXT).map(2, programs).set(3, 0).call(bpf_func_id::BPF_FUNC_tail_call as i32);
+        rewrite
+            .copy(1, CONTEXT)
+            .map(2, programs)
+            .set(3, 0)
+            .call(bpf_func_id::BPF_FUNC_tail_call as i32);
 
         let mut code = Code::default();
-        code.copy(CONTEXT, 1).read(PACKET, 1, 0).read(END, 1, 4).copy(SCRATCH, PACKET).add(SCRATCH, (sequence + 4).into());
+        code.copy(CONTEXT, 1)
+            .read(PACKET, 1, 0)
+            .read(END, 1, 4)
+            .copy(SCRATCH, PACKET)
+            .add(SCRATCH, (sequence + 4).into());
         code.skip_if_greater(SCRATCH, END, rewrite.len()).append(&rewrite).set(0, 0).exit();
         code
     }

@@ -67,7 +67,10 @@ impl ChangeStream {
         // SAFETY: the socket owns its descriptor, and nothing exchanges or closes it before the stream is dropped.
         let registered = unsafe { AsyncFd::register(changes) };
         registered.map(ChangeStream).map_err(|error| {
-            KernelError::call("cannot wait for changes of interfaces and addresses", io::Error::other(error))
+            KernelError::call(
+                "cannot wait for changes of interfaces and addresses",
+                io::Error::other(error),
+            )
         })
     }
 

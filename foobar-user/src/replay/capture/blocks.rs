@@ -3,8 +3,7 @@
 use std::io::{self, Read};
 
 use pcap_parser::{
-    Block, LegacyPcapBlock, Linktype, PcapBlockOwned, PcapError,
-    create_reader,
+    Block, LegacyPcapBlock, Linktype, PcapBlockOwned, PcapError, create_reader,
     pcapng::{EnhancedPacketBlock, InterfaceDescriptionBlock},
     traits::{PcapNGPacketBlock as _, PcapReaderIterator},
 };
@@ -63,9 +62,13 @@ impl Blocks {
         first.truncate(read);
         let all = Whole(io::Cursor::new(first.clone()).chain(source));
         match create_reader(BUFFER, all) {
-            Ok(reader) => {
-                Ok(Self { reader, interfaces: Vec::new(), big_endian: false, ends_early: false, capacity: BUFFER })
-            }
+            Ok(reader) => Ok(Self {
+                reader,
+                interfaces: Vec::new(),
+                big_endian: false,
+                ends_early: false,
+                capacity: BUFFER,
+            }),
             Err(_) => Err(Problem::Unknown(first)),
         }
     }
@@ -95,13 +98,23 @@ impl Blocks {
                     self.ends_early = true;
                     return Ok(None);
                 }
-                Step::Refill => self.reader.refill().map_err(|_| Problem::Read(io::Error::from(io::ErrorKind::UnexpectedEof)))?,
+                Step::Refill => self
+                    .reader
+                    .refill()
+                    .map_err(|_| Problem::Read(io::Error::from(io::ErrorKind::UnexpectedEof)))?,
                 Step::Grow if self.capacity < LARGEST => {
                     self.capacity *= 4;
                     self.reader.grow(self.capacity);
-                    self.reader.refill().map_err(|_| Problem::Read(io::Error::from(io::ErrorKind::UnexpectedEof)))?;
+                    self.reader.refill().map_err(|_| {
+                        Problem::Read(io::Error::from(io::ErrorKind::UnexpectedEof))
+                    })?;
                 }
-                Step::Grow => return Err(Problem::Damaged(format!("a block claims more than {} MiB", LARGEST >> 20))),
+                Step::Grow => {
+                    return Err(Problem::Damaged(format!(
+                        "a block claims more than {} MiB",
+                        LARGEST >> 20
+                    )));
+                }
                 Step::Fail(problem) => return Err(Problem::Damaged(problem)),
             }
         }
@@ -163,14 +176,16 @@ fn record(
         }
         PcapBlockOwned::NG(Block::EnhancedPacket(frame)) => {
             let EnhancedPacketBlock { if_id, ts_high, ts_low, origlen, .. } = frame;
-            let interface = interfaces
-                .get(if_id as usize)
-                .ok_or_else(|| format!("a frame names interface {if_id}, which is not described"))?;
+            let interface = interfaces.get(if_id as usize).ok_or_else(|| {
+                format!("a frame names interface {if_id}, which is not described")
+            })?;
             let time = u64::from(ts_high) << 32 | u64::from(ts_low);
             Ok(Some(interface.record(time, frame.packet_data(), origlen)))
         }
         PcapBlockOwned::NG(Block::SimplePacket(frame)) => {
-            let interface = interfaces.first().ok_or("a frame comes before the description of its interface")?;
+            let interface = interfaces
+                .first()
+                .ok_or("a frame comes before the description of its interface")?;
             let untimed = Interface { offset: 0, ..*interface };
             Ok(Some(untimed.record(0, frame.packet_data(), frame.origlen)))
         }
@@ -179,14 +194,17 @@ fn record(
 }
 
 impl Interface {
-    fn described(description: &InterfaceDescriptionBlock<'_>, big_endian: bool) -> Result<Self, String> {
+    fn described(
+        description: &InterfaceDescriptionBlock<'_>,
+        big_endian: bool,
+    ) -> Result<Self, String> {
         let InterfaceDescriptionBlock { linktype, if_tsresol, if_tsoffset, .. } = *description;
         // The highest bit chooses between a power of 10 and one of 2 (draft-ietf-opsawg-pcapng, section 4.2).
         let exponent = u32::from(if_tsresol & 0x7f);
         let base: u64 = if if_tsresol & 0x80 == 0 { 10 } else { 2 };
-        let resolution = base
-            .checked_pow(exponent)
-            .ok_or_else(|| format!("an interface claims a time resolution of {base}^-{exponent} s"))?;
+        let resolution = base.checked_pow(exponent).ok_or_else(|| {
+            format!("an interface claims a time resolution of {base}^-{exponent} s")
+        })?;
         // The crate reads this option as little-endian in files of either byte order.
         let offset = if big_endian { if_tsoffset.swap_bytes() } else { if_tsoffset };
         Ok(Self { link_type: linktype, resolution, offset })

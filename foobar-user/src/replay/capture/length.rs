@@ -28,7 +28,9 @@ pub fn shorten(frame: &mut Vec<u8>, most: usize) {
     let lengths = lengths(frame);
     frame.truncate(most);
     for Length { at, from } in lengths {
-        if let (Some(field), Ok(length)) = (frame.get_mut(at..at + 2), u16::try_from(most.saturating_sub(from))) {
+        if let (Some(field), Ok(length)) =
+            (frame.get_mut(at..at + 2), u16::try_from(most.saturating_sub(from)))
+        {
             field.copy_from_slice(&length.to_be_bytes());
         }
     }
@@ -75,7 +77,12 @@ mod tests {
         let ethernet = PacketBuilder::ethernet2([2; 6], [4; 6]).single_vlan(7.try_into().unwrap());
         let payload = vec![0x55; bytes];
         let mut frame = Vec::new();
-        let udp = if v6 { ethernet.ipv6([1; 16], [2; 16], 64) } else { ethernet.ipv4([1; 4], [2; 4], 64) }.udp(443, 5555);
+        let udp = if v6 {
+            ethernet.ipv6([1; 16], [2; 16], 64)
+        } else {
+            ethernet.ipv4([1; 4], [2; 4], 64)
+        }
+        .udp(443, 5555);
         udp.write_to_vec(&mut frame, &payload).unwrap();
         frame
     }
@@ -101,7 +108,10 @@ mod tests {
         frame[14 + 4 + 2..][..2].copy_from_slice(&[0, 0]);
         shorten(&mut frame, INGRESS);
         let packet = SlicedPacket::from_ethernet(&frame).expect("all lengths agree");
-        assert_eq!((frame.len(), packet.ip_payload().unwrap().payload.len()), (INGRESS, INGRESS - 18 - 20));
+        assert_eq!(
+            (frame.len(), packet.ip_payload().unwrap().payload.len()),
+            (INGRESS, INGRESS - 18 - 20)
+        );
     }
 
     #[test]

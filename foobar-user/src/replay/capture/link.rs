@@ -62,7 +62,9 @@ impl Link {
                 "the capture is \"cooked\" (tcpdump -i any): its frames get an Ethernet header, and link control frames cannot be \
                  told by their destination",
             ),
-            Link::Raw => Some("the capture holds bare IP packets: they get an Ethernet header, and --local MAC does not apply"),
+            Link::Raw => Some(
+                "the capture holds bare IP packets: they get an Ethernet header, and --local MAC does not apply",
+            ),
         }
     }
 
@@ -83,14 +85,37 @@ impl Link {
             },
             Link::Cooked2 => match data.as_slice() {
                 // Protocol, reserved, interface, hardware type, packet type, length of the address, address (LINKTYPE_LINUX_SLL2).
-                &[high, low, _, _, _, _, _, _, _, _, _, length, a, b, c, d, e, f, _, _, ref packet @ ..] => {
+                &[
+                    high,
+                    low,
+                    _,
+                    _,
+                    _,
+                    _,
+                    _,
+                    _,
+                    _,
+                    _,
+                    _,
+                    length,
+                    a,
+                    b,
+                    c,
+                    d,
+                    e,
+                    f,
+                    _,
+                    _,
+                    ref packet @ ..,
+                ] => {
                     let source = (length == 6).then_some([a, b, c, d, e, f]);
                     (ethernet(source, [high, low], packet), source)
                 }
                 short => (short.iter().copied().take(13).collect(), None),
             },
             Link::Raw => {
-                let kind = if data.first().is_some_and(|first| first >> 4 == 6) { IPV6 } else { IPV4 };
+                let kind =
+                    if data.first().is_some_and(|first| first >> 4 == 6) { IPV6 } else { IPV4 };
                 (ethernet(None, kind, &data), None)
             }
         }

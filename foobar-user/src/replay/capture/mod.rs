@@ -19,8 +19,11 @@ pub use link::Link;
 use blocks::{Blocks, Record};
 
 /// First bytes of compressed files, which people pass by mistake.
-const COMPRESSED: [(&[u8], &str); 3] =
-    [(&[0x1f, 0x8b], "gunzip"), (&[0x28, 0xb5, 0x2f, 0xfd], "unzstd"), (&[0xfd, b'7', b'z', b'X', b'Z'], "unxz")];
+const COMPRESSED: [(&[u8], &str); 3] = [
+    (&[0x1f, 0x8b], "gunzip"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "unzstd"),
+    (&[0xfd, b'7', b'z', b'X', b'Z'], "unxz"),
+];
 
 /// A frame as it was on the wire, as far as the capture tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,10 +87,13 @@ impl CaptureError {
     /// What to do about it.
     pub fn help(&self) -> String {
         match self {
-            CaptureError::Unreadable { .. } => "give the path of a pcap or pcapng file, or - for standard input".to_owned(),
+            CaptureError::Unreadable { .. } => {
+                "give the path of a pcap or pcapng file, or - for standard input".to_owned()
+            }
             CaptureError::NotACapture { help, .. } => help.clone(),
             CaptureError::LinkType { .. } => {
-                "capture on the Ethernet interface itself: tcpdump -i eth0 -w capture.pcap".to_owned()
+                "capture on the Ethernet interface itself: tcpdump -i eth0 -w capture.pcap"
+                    .to_owned()
             }
             CaptureError::Damaged { .. } => {
                 "repair it (pcapfix, or tcpdump -r OLD -w NEW), or capture again".to_owned()
@@ -129,9 +135,13 @@ impl Capture {
     pub fn read(source: impl Read + Send + 'static, path: &Path) -> Result<Self, CaptureError> {
         let path = path.to_owned();
         let blocks = Blocks::open(source).map_err(|problem| match problem {
-            blocks::Problem::Read(source) => CaptureError::Unreadable { path: path.clone(), source },
+            blocks::Problem::Read(source) => {
+                CaptureError::Unreadable { path: path.clone(), source }
+            }
             blocks::Problem::Unknown(first) => not_a_capture(path.clone(), &first),
-            blocks::Problem::Damaged(problem) => CaptureError::Damaged { path: path.clone(), frames: 0, problem },
+            blocks::Problem::Damaged(problem) => {
+                CaptureError::Damaged { path: path.clone(), frames: 0, problem }
+            }
         })?;
         Ok(Self { path, blocks, frames: 0, notes: Vec::new(), noted: Vec::new() })
     }
@@ -153,10 +163,18 @@ impl Capture {
                 }
                 return Ok(None);
             }
-            Err(blocks::Problem::Read(source)) => return Err(CaptureError::Unreadable { path: self.path.clone(), source }),
-            Err(blocks::Problem::Unknown(first)) => return Err(not_a_capture(self.path.clone(), &first)),
+            Err(blocks::Problem::Read(source)) => {
+                return Err(CaptureError::Unreadable { path: self.path.clone(), source });
+            }
+            Err(blocks::Problem::Unknown(first)) => {
+                return Err(not_a_capture(self.path.clone(), &first));
+            }
             Err(blocks::Problem::Damaged(problem)) => {
-                return Err(CaptureError::Damaged { path: self.path.clone(), frames: self.frames, problem });
+                return Err(CaptureError::Damaged {
+                    path: self.path.clone(),
+                    frames: self.frames,
+                    problem,
+                });
             }
         };
         let index = self.frames;
@@ -193,7 +211,9 @@ fn not_a_capture(path: PathBuf, first: &[u8]) -> CaptureError {
             let path = path.display();
             ("it is compressed".to_owned(), format!("unpack it first: {tool} {path}"))
         }
-        None if first.is_empty() => ("it is empty".to_owned(), "capture again: tcpdump -i eth0 -w capture.pcap".to_owned()),
+        None if first.is_empty() => {
+            ("it is empty".to_owned(), "capture again: tcpdump -i eth0 -w capture.pcap".to_owned())
+        }
         None => (
             "it begins neither like pcap nor like pcapng".to_owned(),
             "capture with tcpdump -w or dumpcap, which write such files".to_owned(),

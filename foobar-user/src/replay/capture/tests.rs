@@ -38,9 +38,26 @@ impl Order {
 
     /// draft-ietf-opsawg-pcap, section 4: frames are (seconds, fraction, original length, bytes).
     fn pcap(self, magic: u32, link: u32, frames: &[(u32, u32, u32, &[u8])]) -> Vec<u8> {
-        let mut file = [self.u32(magic), self.u16(2), self.u16(4), self.u32(0), self.u32(0), self.u32(65_535), self.u32(link)].concat();
+        let mut file = [
+            self.u32(magic),
+            self.u16(2),
+            self.u16(4),
+            self.u32(0),
+            self.u32(0),
+            self.u32(65_535),
+            self.u32(link),
+        ]
+        .concat();
         for &(seconds, fraction, original, bytes) in frames {
-            file.extend([self.u32(seconds), self.u32(fraction), self.u32(bytes.len() as u32), self.u32(original)].concat());
+            file.extend(
+                [
+                    self.u32(seconds),
+                    self.u32(fraction),
+                    self.u32(bytes.len() as u32),
+                    self.u32(original),
+                ]
+                .concat(),
+            );
             file.extend(bytes);
         }
         file
@@ -54,7 +71,10 @@ impl Order {
     }
 
     fn section(self) -> Vec<u8> {
-        self.block(0x0a0d_0d0a, &[self.u32(0x1a2b_3c4d), self.u16(1), self.u16(0), self.u64(u64::MAX)].concat())
+        self.block(
+            0x0a0d_0d0a,
+            &[self.u32(0x1a2b_3c4d), self.u16(1), self.u16(0), self.u64(u64::MAX)].concat(),
+        )
     }
 
     fn interface(self, link: u16, options: &[(u16, &[u8])]) -> Vec<u8> {
@@ -71,7 +91,8 @@ impl Order {
 
     fn packet(self, interface: u32, time: u64, original: u32, bytes: &[u8]) -> Vec<u8> {
         let time = [self.u32((time >> 32) as u32), self.u32(time as u32)].concat();
-        let head = [self.u32(interface), time, self.u32(bytes.len() as u32), self.u32(original)].concat();
+        let head =
+            [self.u32(interface), time, self.u32(bytes.len() as u32), self.u32(original)].concat();
         self.block(6, &[head, bytes.to_vec()].concat())
     }
 }
@@ -165,7 +186,8 @@ fn pcapng_with_several_interfaces_sections_and_resolutions() {
 fn cooked_and_raw_captures_become_ethernet() {
     let v4 = [0x45, 0, 0, 20];
     let cooked = [&[0, 4, 0, 1, 0, 6, 2, 0, 0, 0, 0, 7, 0, 0, 0x08, 0x00][..], &v4].concat();
-    let cooked2 = [&[0x86, 0xdd, 0, 0, 0, 0, 0, 3, 0, 1, 4, 6, 2, 0, 0, 0, 0, 7, 0, 0][..], &[0x60]].concat();
+    let cooked2 =
+        [&[0x86, 0xdd, 0, 0, 0, 0, 0, 3, 0, 1, 4, 6, 2, 0, 0, 0, 0, 7, 0, 0][..], &[0x60]].concat();
     let tunnel = [&[0, 0, 0xff, 0xfe, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x08, 0x00][..], &v4].concat();
     let mac = Some([2, 0, 0, 0, 0, 7]);
     let cases: [(u32, &[u8], [u8; 2], Option<[u8; 6]>); 5] = [
@@ -176,7 +198,8 @@ fn cooked_and_raw_captures_become_ethernet() {
         (229, &[0x60, 0], [0x86, 0xdd], None),
     ];
     for (link, bytes, kind, source) in cases {
-        let (frames, notes, error) = read(LITTLE.pcap(0xa1b2_c3d4, link, &[(1, 0, bytes.len() as u32, bytes); 2]));
+        let (frames, notes, error) =
+            read(LITTLE.pcap(0xa1b2_c3d4, link, &[(1, 0, bytes.len() as u32, bytes); 2]));
         assert!(error.is_none(), "{error:?}");
         assert_eq!((frames.len(), notes.len()), (2, 1), "noted once: {notes:?}");
         assert_eq!((&frames[0].bytes[12..14], frames[0].source_mac), (&kind[..], source), "{link}");
@@ -189,10 +212,14 @@ fn cooked_and_raw_captures_become_ethernet() {
 
 #[test]
 fn a_frame_that_was_cut_gets_its_length_back() {
-    let [cut, whole] = frames(LITTLE.pcap(0xa1b2_c3d4, 1, &[(1, 0, 1000, &ETHERNET), (1, 0, 42, &ETHERNET)])).try_into().unwrap();
+    let [cut, whole] =
+        frames(LITTLE.pcap(0xa1b2_c3d4, 1, &[(1, 0, 1000, &ETHERNET), (1, 0, 42, &ETHERNET)]))
+            .try_into()
+            .unwrap();
     assert_eq!((cut.bytes.len(), cut.truncated, whole.truncated), (1000, true, false));
     assert!(cut.bytes.starts_with(&ETHERNET) && cut.bytes[42..].iter().all(|&byte| byte == 0));
-    let [short] = frames(LITTLE.pcap(0xa1b2_c3d4, 1, &[(1, 0, 5, &[1, 2, 3, 4, 5])])).try_into().unwrap();
+    let [short] =
+        frames(LITTLE.pcap(0xa1b2_c3d4, 1, &[(1, 0, 5, &[1, 2, 3, 4, 5])])).try_into().unwrap();
     assert_eq!((short.bytes.len(), short.source_mac, short.truncated), (5, None, false));
     // A length that is less than what is there is no length.
     let [lies] = frames(LITTLE.pcap(0xa1b2_c3d4, 1, &[(1, 0, 3, &ETHERNET)])).try_into().unwrap();
@@ -202,13 +229,22 @@ fn a_frame_that_was_cut_gets_its_length_back() {
 #[test]
 fn a_file_that_ends_in_the_middle_of_a_frame_is_read_up_to_there() {
     let pcap = LITTLE.pcap(0xa1b2_c3d4, 1, &[(1, 0, 42, &ETHERNET), (2, 0, 42, &ETHERNET)]);
-    let ng = [LITTLE.section(), LITTLE.interface(1, &[]), LITTLE.packet(0, 1, 42, &ETHERNET), LITTLE.packet(0, 2, 42, &ETHERNET)].concat();
+    let ng = [
+        LITTLE.section(),
+        LITTLE.interface(1, &[]),
+        LITTLE.packet(0, 1, 42, &ETHERNET),
+        LITTLE.packet(0, 2, 42, &ETHERNET),
+    ]
+    .concat();
     for file in [pcap, ng] {
         for cut in [1, 20, 41, 45, 57] {
             let (frames, notes, error) = read(file[..file.len() - cut].to_vec());
             assert!(error.is_none(), "{error:?}");
             assert_eq!(frames.len(), 1);
-            assert!(notes[0].contains("ends in the middle of a frame; the 1 before it"), "{notes:?}");
+            assert!(
+                notes[0].contains("ends in the middle of a frame; the 1 before it"),
+                "{notes:?}"
+            );
         }
     }
 }
@@ -216,7 +252,11 @@ fn a_file_that_ends_in_the_middle_of_a_frame_is_read_up_to_there() {
 #[test]
 fn frames_larger_than_the_buffer_are_read() {
     let large = vec![7; 3 << 20];
-    let file = LITTLE.pcap(0xa1b2_c3d4, 1, &[(1, 0, 42, &ETHERNET), (1, 0, large.len() as u32, &large), (2, 0, 42, &ETHERNET)]);
+    let file = LITTLE.pcap(
+        0xa1b2_c3d4,
+        1,
+        &[(1, 0, 42, &ETHERNET), (1, 0, large.len() as u32, &large), (2, 0, 42, &ETHERNET)],
+    );
     let lengths: Vec<_> = frames(file).iter().map(|frame| frame.bytes.len()).collect();
     assert_eq!(lengths, [42, 3 << 20, 42]);
 }
@@ -225,12 +265,19 @@ fn frames_larger_than_the_buffer_are_read() {
 fn what_is_no_capture_is_refused_by_name() {
     for (file, expected, remedy) in [
         (Vec::new(), "it is empty", "tcpdump"),
-        (b"index,verdict\n0,pass\n".to_vec(), "begins neither like pcap nor like pcapng", "tcpdump -w"),
+        (
+            b"index,verdict\n0,pass\n".to_vec(),
+            "begins neither like pcap nor like pcapng",
+            "tcpdump -w",
+        ),
         (vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0], "it is compressed", "gunzip test.pcap"),
         (vec![0xd4, 0xc3, 0xb2], "begins neither", "tcpdump -w"),
     ] {
         let (_, error, help) = refused(file);
-        assert!(error.starts_with("test.pcap is not a capture: ") && error.contains(expected), "{error}");
+        assert!(
+            error.starts_with("test.pcap is not a capture: ") && error.contains(expected),
+            "{error}"
+        );
         assert!(help.contains(remedy), "{help}");
     }
 }
@@ -239,17 +286,27 @@ fn what_is_no_capture_is_refused_by_name() {
 fn other_link_layers_are_refused_by_name() {
     let (frames, error, help) = refused(LITTLE.pcap(0xa1b2_c3d4, 127, &[(1, 0, 4, &[0; 4])]));
     assert_eq!(frames, 0);
-    assert!(error.contains("frame 0 of test.pcap") && error.contains("IEEE802_11_RADIOTAP (127)"), "{error}");
+    assert!(
+        error.contains("frame 0 of test.pcap") && error.contains("IEEE802_11_RADIOTAP (127)"),
+        "{error}"
+    );
     assert!(help.contains("tcpdump -i eth0"), "{help}");
 }
 
 #[test]
 fn damage_is_told_with_its_place() {
     let mut file = LITTLE.pcap(0xa1b2_c3d4, 1, &[(1, 0, 42, &ETHERNET)]);
-    file.extend([LITTLE.u32(1), LITTLE.u32(0), LITTLE.u32(u32::MAX), LITTLE.u32(42), vec![0; 16 << 20]].concat());
+    file.extend(
+        [LITTLE.u32(1), LITTLE.u32(0), LITTLE.u32(u32::MAX), LITTLE.u32(42), vec![0; 16 << 20]]
+            .concat(),
+    );
     let (frames, error, _) = refused(file);
-    assert_eq!((frames, error.as_str()), (1, "the capture test.pcap is damaged behind frame 1: a block claims more than 16 MiB"));
-    let unknown = [LITTLE.section(), LITTLE.interface(1, &[]), LITTLE.packet(3, 1, 42, &ETHERNET)].concat();
+    assert_eq!(
+        (frames, error.as_str()),
+        (1, "the capture test.pcap is damaged behind frame 1: a block claims more than 16 MiB")
+    );
+    let unknown =
+        [LITTLE.section(), LITTLE.interface(1, &[]), LITTLE.packet(3, 1, 42, &ETHERNET)].concat();
     assert!(refused(unknown).1.contains("names interface 3, which is not described"));
 }
 
@@ -262,7 +319,8 @@ fn a_pipe_that_hands_out_a_byte_at_a_time_is_read() {
             self.0.read(&mut buffer[..few])
         }
     }
-    let file = [LITTLE.section(), LITTLE.interface(1, &[]), LITTLE.packet(0, 1, 42, &ETHERNET)].concat();
+    let file =
+        [LITTLE.section(), LITTLE.interface(1, &[]), LITTLE.packet(0, 1, 42, &ETHERNET)].concat();
     let mut capture = Capture::read(Trickle(Cursor::new(file)), Path::new("-")).unwrap();
     assert_eq!(capture.next_frame().unwrap().unwrap().bytes, ETHERNET);
     assert!(capture.next_frame().unwrap().is_none());

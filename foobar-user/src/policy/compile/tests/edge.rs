@@ -262,6 +262,25 @@ fn limits_keep_their_places() {
 }
 
 #[test]
+fn of_two_rules_that_match_the_first_wins() {
+    let all = rule("all", &[Protocol::TCP], &[(20, 30)], Peers::Any);
+    let staff = rule("staff", &[Protocol::TCP], &[(22, 22)], lists(&["a"]));
+    let (inside, outside) = ("192.0.2.1".parse().unwrap(), "198.51.100.1".parse().unwrap());
+    for (rules, expected) in
+        [([all.clone(), staff.clone()], ["all", "all"]), ([staff, all], ["staff", "all"])]
+    {
+        let policy = policy(&[(ListKind::Allow, "a", &["192.0.2.0/24"])], rules.into());
+        check(&policy, &[inside, outside], SSH);
+        let (compiled, labels) = compiled(&policy);
+        let rule = |address| {
+            let cell = compiled.cell(Protocol::TCP, 22, compiled.source_class(address));
+            labels.describe(cell.counter()).unwrap().rule.unwrap().to_owned()
+        };
+        assert_eq!([rule(inside), rule(outside)], expected);
+    }
+}
+
+#[test]
 fn too_many_verdicts_are_refused() {
     // 12 lists that overlap in every way, times more port classes than fit.
     let names: Vec<String> = (0..12).map(|bit| format!("l{bit}")).collect();

@@ -1,0 +1,114 @@
+//! Programs that are measured.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Context as _, Result, ensure};
+use foobar_tests::frames::{
+    hosts::{REMOTE, SERVER},
+    packet::v4,
+};
+use foobar_user::kernel::{
+    Direction, Sandbox, TraceRequest,
+    measure::{Action, Subject},
+};
+use ipnet::IpNet;
+
+use super::{FLOOR, cases::OWN_PORT, peer};
+use crate::{policies::Measured, prefixes};
+
+/// What kind of subject it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Does nothing.
+    Floor,
+    /// foobar under some policy.
+    Foobar,
+    /// What else there is.
+    Peer,
+}
+
+/// A program with its name.
+pub struct Named {
+    pub name: String,
+    pub kind: Kind,
+    pub program: Subject,
+    /// What has to live as long as the program is measured.
+    _peer: Option<peer::Peer>,
+}
+
+/// Who is on the allowlist.
+pub struct Lists {
+    v4: Vec<IpNet>,
+    v6: Vec<IpNet>,
+    /// One who is, whatever the length.
+    pub member4: Ipv4Addr,
+    pub member6: Ipv6Addr,
+}
+
+const MILLION: usize = 1_000_000;
+/// Prefixes of a longer list of IPv4, and of any list of IPv6.
+const TEN_THOUSAND: usize = 10_000;
+
+impl Lists {
+    pub fn new() -> Self {
+        let (v4, v6) = (prefixes::v4(MILLION), prefixes::v6(TEN_THOUSAND));
+        let (IpAddr::V4(member4), IpAddr::V6(member6)) =
+            (prefixes::member(&v4[..3]), prefixes::member(&v6[..3]))
+        else {
+            unreachable!("each list is of its own family")
+        };
+        Lists { v4, v6, member4, member6 }
+    }
+
+    /// The first so many of each family.
+    pub fn first(&self, count: usize) -> Vec<IpNet> {
+        [&self.v4[..count.min(self.v4.len())], &self.v6[..count.min(self.v6.len())]].concat()
+    }
+}
+
+/// All subjects; what is missing is told.
+pub fn all(lists: &Lists, missing: &mut Vec<String>) -> Result<Vec<Named>> {
+    let mut subjects = vec![
+        named(FLOOR, Kind::Floor, Subject::constant(Action::Drop)?),
+        named("XDP_PASS", Kind::Floor, Subject::constant(Action::Pass)?),
+        foobar("foobar, 6 prefixes", &Measured::with_customers(&lists.first(3))?)?,
+        foobar("foobar, 10k", &Measured::with_customers(&lists.first(TEN_THOUSAND))?)?,
+        foobar("foobar, 1M", &Measured::with_customers(&lists.first(MILLION))?)?,
+        foobar(
+            "foobar, 10k, all features",
+            &Measured::with_everything(&lists.first(TEN_THOUSAND))?,
+        )?,
+    ];
+    match peer::xdp_filter(lists) {
+        Ok((program, peer)) => {
+            subjects.push(Named {
+                name: "xdp-filter, 10k".into(),
+                kind: Kind::Peer,
+                program,
+                _peer: Some(peer),
+            });
+        }
+        Err(error) => missing.push(format!("xdp-filter: {error:#}")),
+    }
+    Ok(subjects)
+}
+
+fn named(name: &str, kind: Kind, program: Subject) -> Named {
+    Named { name: name.into(), kind, program, _peer: None }
+}
+
+fn foobar(name: &str, policy: &Measured) -> Result<Named> {
+    let sandbox = policy.load().with_context(|| name.to_owned())?;
+    open_connection(&sandbox)?;
+    Ok(named(name, Kind::Foobar, Subject::ingress(&sandbox)?))
+}
+
+/// The server opens a connection, so that the answer to it can be measured.
+fn open_connection(sandbox: &Sandbox) -> Result<()> {
+    let frame = v4(SERVER.v4, REMOTE.v4).tcp(OWN_PORT, 443, "S").sent().bytes();
+    let request =
+        TraceRequest { direction: Direction::Egress, frame: &frame, read_only: false, jiffies: 0 };
+    let traced = sandbox.trace(&request)?;
+    ensure!(traced.passed, "the server's own SYN does not leave");
+    Ok(())
+}

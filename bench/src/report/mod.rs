@@ -1,0 +1,5 @@
+//! How results are shown.
+
+mod text;
+
+pub use text::print;
