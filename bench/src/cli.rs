@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
+use foobar_user::kernel::KernelError;
 
 use crate::{
     machine::Machine,
@@ -52,6 +53,9 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
+            if let Some(help) = error.chain().find_map(|error| error.downcast_ref::<KernelError>()?.help()) {
+                eprintln!("  help: {help}");
+            }
             ExitCode::FAILURE
         }
     }

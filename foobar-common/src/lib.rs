@@ -6,6 +6,7 @@
 //! - [`counters`]: which counter a verdict increments.
 //! - [`flow`]: what is remembered of the flows that the server opens, and of fragments and rates.
 //! - [`event`]: what is told of single packets (sampled events, traced runs).
+//! - [`failures`]: what the kernel programs could not write.
 //! - [`observe`]: what is counted of TCP connections.
 //!
 //! No `enum`, `bool` or `Option` crosses the kernel boundary: such fields are integers with a `TryFrom` on the reading side.
@@ -20,6 +21,7 @@ extern crate std;
 
 pub mod counters;
 pub mod event;
+pub mod failures;
 pub mod flow;
 pub mod observe;
 pub mod parse;

@@ -6,11 +6,13 @@ use aya_ebpf::{
 };
 use foobar_common::{
     event::PacketEvent,
+    failures::EVENTS as LOST,
     parse::summary::{Summary, summary},
     tables::{Cell, SAMPLE_DROPS, SAMPLE_PASSES},
 };
 
 use crate::{
+    failures,
     frame::{Arriving, Leaving},
     maps::{EVENTS, SAMPLING},
     policy::Policy,
@@ -74,6 +76,7 @@ fn sample(cell: Cell, look: impl FnOnce() -> Seen) -> u32 {
         return 0;
     }
     let Some(mut slot) = EVENTS.reserve::<PacketEvent>(0) else {
+        failures::count(LOST);
         return 0;
     };
     // Two CPUs may take the same token: the budget is a bound for the reader, not an account. But it must not wrap around.

@@ -1,13 +1,14 @@
 //! Fragments: the first one shows the ports and gets a verdict, the others follow it.
 
 use foobar_common::{
+    failures::FRAGMENTS as FAILED,
     flow::FragmentEntry,
     parse::{Datagram, protocol},
     reason::Reason,
     tables::choice,
 };
 
-use crate::{family::Family, maps::FRAGMENTS, policy::Policy, run::Run, settings};
+use crate::{failures, family::Family, maps::FRAGMENTS, policy::Policy, run::Run, settings};
 
 /// Offset, in units of 8 bytes, at which a fragment would overwrite the flags of a TCP header (RFC 3128).
 const OVERLAPS_TCP: u16 = 1;
@@ -46,7 +47,9 @@ pub fn first<F: Family>(run: &Run, datagram: &Datagram<F::Address>, passes: bool
     if passes {
         let entry = FragmentEntry { seen: run.ticks(), protocol: datagram.protocol.into() };
         // An LRU map makes room by itself; if it fails, the further fragments are dropped.
-        let _ = FRAGMENTS.insert(key, entry, 0);
+        if FRAGMENTS.insert(key, entry, 0).is_err() {
+            failures::count(FAILED);
+        }
     } else {
         // A second first fragment that may not pass ends what an earlier one began.
         let _ = FRAGMENTS.remove(key);

@@ -1,14 +1,16 @@
 //! Token buckets: one a source and limit, in a bounded table. The clock is the kernel's tick.
 
 use foobar_common::{
+    failures::BUCKETS as FAILED,
     flow::{Bucket, BucketKey},
     tables::{LIMITS_LEN, Limit},
 };
 
-use crate::{family::Family, maps::BUCKETS, policy::Policy, run::Run};
+use crate::{failures, family::Family, maps::BUCKETS, policy::Policy, run::Run};
 
-/// A bucket that was not used for this many jiffies is full: keeps the multiplication below from overflowing.
-const FULL_AFTER: u64 = 1 << 16;
+/// A pause that is longer than this many jiffies (18 hours at 1,000 a second) earns no more than one of this length: keeps the
+/// sum below from overflowing. The highest rate has less than 2^37 scaled tokens a jiffy, the largest burst less than 2^51.
+const LONGEST_PAUSE: u64 = 1 << 26;
 
 /// Takes a token of this source. `false`: over the limit.
 #[inline(always)]
@@ -38,20 +40,16 @@ pub extern "C" fn take_token(what: u32, first: u32, second: u32, flags: u32, jif
         if run.may_write() {
             let bucket = Bucket { tokens: limit.burst.saturating_sub(Limit::SCALE), refilled: now };
             // An LRU map makes room by itself.
-            let _ = BUCKETS.insert(key, bucket, 0);
+            if BUCKETS.insert(key, bucket, 0).is_err() {
+                failures::count(FAILED);
+            }
         }
         return 1;
     };
     // SAFETY: an entry of an LRU map stays readable until the program ends, even if it is evicted.
     let bucket = unsafe { &mut *bucket };
-    let elapsed = now.saturating_sub(bucket.refilled);
-    let mut tokens = limit.burst;
-    if elapsed < FULL_AFTER {
-        let refilled = bucket.tokens + elapsed * limit.per_jiffy;
-        if refilled < tokens {
-            tokens = refilled;
-        }
-    }
+    let elapsed = now.saturating_sub(bucket.refilled).min(LONGEST_PAUSE);
+    let tokens = (bucket.tokens + elapsed * limit.per_jiffy).min(limit.burst);
     let allowed = tokens >= Limit::SCALE;
     if run.may_write() {
         bucket.tokens = if allowed { tokens - Limit::SCALE } else { tokens };

@@ -24,6 +24,7 @@ mod policy; // the generation in force: classify, cell // token buckets
 
 mod account; // one counter a packet
 mod events; // sampled packets
+mod failures; // what could not be written
 mod frame; // a frame in the kernel
 mod run;
 mod verdict; // cells of reasons without a rule // a live packet, or a traced one on behalf of `explain` and `replay`

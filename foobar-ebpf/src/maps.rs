@@ -9,6 +9,7 @@ use aya_ebpf::{
 use foobar_common::{
     counters::Counter,
     event::Sampling,
+    failures,
     flow::{Bucket, BucketKey, Flow, FlowKey4, FlowKey6, FragmentEntry, FragmentKey},
     observe::{ConnectionStart, PortStats, SLOTS},
     tables::{
@@ -83,6 +84,9 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
 pub static SAMPLING: Array<Sampling> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 pub static PORT_STATS: PerCpuArray<PortStats> = PerCpuArray::with_max_entries(SLOTS, 0);
+/// What could not be written, by the indexes of [`failures`].
+#[map]
+pub static UPDATE_FAILURES: PerCpuArray<u64> = PerCpuArray::with_max_entries(failures::LEN, 0);
 #[btf_map]
 pub static CONNECTIONS: SkStorage<ConnectionStart> = SkStorage::new();
 

@@ -74,7 +74,7 @@ fn extensions(datagram: &mut Datagram<[u32; 4]>, frame: &mut impl Frame) -> Resu
     let fragment_at = (state >> FRAGMENT_AT & LENGTH) as u32;
     if fragment_at != 0 {
         let mut cursor = datagram.cursor;
-        cursor.skip(fragment_at - 1);
+        cursor.skip_to_before(fragment_at);
         datagram.fragment = fragment(&cursor.peek::<8>()?);
     }
     let bytes = (state >> BYTES & LENGTH) as u32;

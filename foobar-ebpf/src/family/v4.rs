@@ -1,13 +1,14 @@
 //! IPv4.
 
 use foobar_common::{
+    failures::FLOWS4 as FAILED,
     flow::{Flow, FlowKey4, FragmentKey},
     parse::{Cursor, Datagram, ipv4, protocol, transport::Quoted},
     reason::Reason,
 };
 
 use super::{Family, Tuple};
-use crate::{flows, maps::FLOWS4, policy::Policy};
+use crate::{failures, flows, maps::FLOWS4, policy::Policy};
 
 /// DHCP (RFC 2131, section 4.1).
 const DHCP_SERVER: u16 = 67;
@@ -77,7 +78,9 @@ impl Family for V4 {
     #[inline(always)]
     fn remember(tuple: &Tuple<u32>, flow: &Flow) {
         // An LRU map makes room by itself; the insertion fails only under a race that another CPU won.
-        let _ = FLOWS4.insert(key(tuple), flow, 0);
+        if FLOWS4.insert(key(tuple), flow, 0).is_err() {
+            failures::count(FAILED);
+        }
     }
 
     #[inline(always)]

@@ -1,13 +1,14 @@
 //! IPv6.
 
 use foobar_common::{
+    failures::FLOWS6 as FAILED,
     flow::{Flow, FlowKey6, FragmentKey},
     parse::{Cursor, Datagram, ipv6, protocol, transport::Quoted},
     reason::Reason,
 };
 
 use super::{Family, Tuple};
-use crate::{flows, maps::FLOWS6, policy::Policy};
+use crate::{failures, flows, maps::FLOWS6, policy::Policy};
 
 /// DHCPv6 (RFC 8415, section 7.2).
 const DHCP_SERVER: u16 = 547;
@@ -83,7 +84,9 @@ impl Family for V6 {
     #[inline(always)]
     fn remember(tuple: &Tuple<[u32; 4]>, flow: &Flow) {
         // An LRU map makes room by itself; the insertion fails only under a race that another CPU won.
-        let _ = FLOWS6.insert(key(tuple), flow, 0);
+        if FLOWS6.insert(key(tuple), flow, 0).is_err() {
+            failures::count(FAILED);
+        }
     }
 
     #[inline(always)]

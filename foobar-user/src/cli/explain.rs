@@ -13,7 +13,7 @@ use super::{
     print, replay,
 };
 use crate::{
-    explain::{Answer, Question, answer::Matched},
+    explain::{Answer, Question, answer::Held},
     kernel::{self, Direction},
     policy::{Config, Lists, Policy, protocol::Protocol},
     replay::judge::Judge,
@@ -113,20 +113,21 @@ fn text(answer: &Answer) -> String {
         reason,
         explanation,
         rule,
-        matched,
         source_in,
         rules_for_port,
         mode,
         audited,
         generation,
+        ..
     } = answer;
+    let decisive = answer.decisive();
     let mut text = format!("{verdict}: {explanation}\n");
     let mut fact = |name: &str, value: String| text.push_str(&format!("  {name:<12}  {value}\n"));
     fact("packet", packet.clone());
     fact("reason", reason.clone());
     fact("rule", rule.clone().unwrap_or_else(|| "none".to_owned()));
-    fact("entry", matched.as_ref().map_or_else(|| "none".to_owned(), entry));
-    for other in source_in.iter().filter(|other| Some(*other) != matched.as_ref()) {
+    fact("entry", decisive.map_or_else(|| "none".to_owned(), entry));
+    for other in source_in.iter().filter(|other| Some(*other) != decisive) {
         fact("also in", entry(other));
     }
     let rules =
@@ -142,8 +143,8 @@ fn text(answer: &Answer) -> String {
 }
 
 /// `203.0.113.0/24 of blocklist abuse (runtime, until ..., scans)`.
-fn entry(matched: &Matched) -> String {
-    let Matched { kind, list, entry, origin, comment, expires_at } = matched;
+fn entry(held: &Held) -> String {
+    let Held { kind, list, entry, origin, comment, expires_at } = held;
     let until = expires_at.map(|end| format!("until {}", time(end)));
     let details: Vec<_> =
         [Some(origin.clone()), until, comment.clone()].into_iter().flatten().collect();
@@ -154,8 +155,8 @@ fn entry(matched: &Matched) -> String {
 mod tests {
     use super::*;
 
-    fn matched(entry: &str) -> Matched {
-        Matched {
+    fn held(entry: &str) -> Held {
+        Held {
             kind: "block".to_owned(),
             list: "abuse".to_owned(),
             entry: entry.to_owned(),
@@ -173,10 +174,11 @@ mod tests {
             reason: "blocklist".to_owned(),
             explanation: "The source is on a blocklist.".to_owned(),
             rule: None,
-            matched: Some(matched("203.0.113.77")),
+            list: Some("abuse".to_owned()),
+            entry: Some("203.0.113.77".to_owned()),
             source_in: vec![
-                matched("203.0.113.77"),
-                Matched { comment: None, expires_at: None, ..matched("203.0.113.0/24") },
+                held("203.0.113.77"),
+                Held { comment: None, expires_at: None, ..held("203.0.113.0/24") },
             ],
             rules_for_port: vec!["ssh".to_owned(), "all-ssh".to_owned()],
             mode: "audit".to_owned(),

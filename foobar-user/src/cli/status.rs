@@ -78,9 +78,13 @@ fn facts(status: &api::Status) -> [(&'static str, String); 8] {
         (
             "policy",
             format!(
-                "generation {}, {} rules, in force since {}",
+                "generation {}, {}, in force since {}",
                 policy.generation,
-                policy.rules,
+                if policy.rules == 1 {
+                    "1 rule".to_owned()
+                } else {
+                    format!("{} rules", policy.rules)
+                },
                 ago(policy.applied_at)
             ),
         ),

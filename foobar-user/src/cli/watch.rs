@@ -99,7 +99,7 @@ fn packet(event: &Event) -> String {
         .collect::<Vec<_>>()
         .join(" ");
     let what = match protocol {
-        Some(protocol) => format!("{protocol} {} > {}", event.from(), event.to()),
+        Some(protocol) => format!("{protocol} {} > {}", event.sender(), event.receiver()),
         None => "not IP".to_owned(),
     };
     let flags = tcp_flags

@@ -77,6 +77,16 @@ impl Keeper {
     /// # Errors
     /// The policy in force, the state on disk and what is published are as before.
     pub fn put_in_force(&mut self, intent: Intent, fit: Fit, durability: Durability) -> Result<()> {
+        let slots = self.tables.slots.clone();
+        let done = self.try_put_in_force(intent, fit, durability);
+        if done.is_err() {
+            // Else a slot that was to change its port would, with the next change, do so without being cleared.
+            self.tables.slots = slots;
+        }
+        done
+    }
+
+    fn try_put_in_force(&mut self, intent: Intent, fit: Fit, durability: Durability) -> Result<()> {
         let compiled = self.tables.compile(&intent).context("the policy does not fit")?;
         match self.disk.save(intent.state()) {
             Ok(()) => self.shared.persisted(true),

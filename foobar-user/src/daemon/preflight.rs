@@ -5,15 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::sys::stat::{Mode as FileMode, umask};
 use tokio::net::UnixListener;
 use tracing::warn;
 
-use super::options::{Settings, patterns};
+use super::{
+    options::{Settings, patterns},
+    startup,
+};
 use crate::{
     control::{Refusal, socket},
-    kernel::{self, Store, StoreOptions},
+    kernel::{self, Store},
     metrics::Listener,
     state::{self, disk},
 };
@@ -66,9 +69,7 @@ pub async fn claim(settings: &Settings) -> Result<Claims> {
         Some(address) => Some(Listener::bind(address).await?),
         None => None,
     };
-    let flows = settings.config.flows.max_entries;
-    let store = Store::open(&StoreOptions { flows, ..StoreOptions::new(&options.bpf_dir) })
-        .with_context(|| format!("cannot use the folder of pins {}", options.bpf_dir.display()))?;
+    let store = startup::open_store(&startup::store_options(settings))?;
     let control = socket::bind(&options.runtime_dir)?;
     Ok(Claims {
         state,

@@ -11,7 +11,7 @@ use crate::{
         AttachmentStatus, ConfigLoaded, DaemonStatus, FlowStatus, ListStatus, PacketStatus,
         PolicyStatus, PortStatus, Status,
     },
-    kernel::{Attachment, Mode as AttachMode},
+    kernel::{Attachment, Failures, Mode as AttachMode},
     policy::model::Mode,
 };
 
@@ -37,6 +37,12 @@ pub fn status(shared: &Shared) -> Status {
         },
         |table| FlowStatus { entries: table.entries4 + table.entries6, max_entries: 2 * table.max },
     );
+    match shared.with_engine(|engine| engine.failures()) {
+        Ok(failures) => warnings.extend(failed_updates(&failures)),
+        Err(problem) => {
+            warnings.push(format!("the kernel does not tell everything: {problem:#}"));
+        }
+    }
     let config_loaded = shared.config_loaded();
     warn(shared, &published, &attached, &config_loaded, &mut warnings);
     let rows = lock(&shared.history).rows();
@@ -56,6 +62,14 @@ pub fn status(shared: &Shared) -> Status {
         ports: ports(shared, &published, &rows, &stats),
         flows,
     }
+}
+
+/// What the kernel programs could not write; lost events are told by `foobar watch` and the metrics, and harm nobody.
+fn failed_updates(failures: &Failures) -> impl Iterator<Item = String> + '_ {
+    let failed = failures.map_updates.iter().filter(|(_, count)| *count > 0);
+    failed.map(|(map, count)| {
+        format!("{count} insertions into the kernel's table {map} failed since it was made")
+    })
 }
 
 /// What an operator must not overlook.

@@ -43,8 +43,13 @@ impl Source for Scrape {
         let shared = &self.shared;
         let published = shared.published();
         let legend = &published.legend;
-        let (counters, stats, attachments) = shared.with_engine(|engine| {
-            Ok((engine.counters(legend.used())?, engine.port_stats()?, attachments(engine)?))
+        let (counters, stats, attachments, failures) = shared.with_engine(|engine| {
+            Ok((
+                engine.counters(legend.used())?,
+                engine.port_stats()?,
+                attachments(engine)?,
+                engine.failures()?,
+            ))
         })?;
         let of_slot = |slot: u8| stats.get(usize::from(slot)).copied().unwrap_or_default();
         let flows = shared.flow_table()?;
@@ -80,8 +85,12 @@ impl Source for Scrape {
                 entries: flows.entries4 + flows.entries6,
                 max_entries: 2 * flows.max,
             },
-            map_update_failures: Vec::new(),
-            events_lost: Vec::new(),
+            map_update_failures: failures
+                .map_updates
+                .into_iter()
+                .map(|(map, count)| (map.to_owned(), count))
+                .collect(),
+            events_lost: vec![("events".to_owned(), failures.events_lost)],
             listen_queues: kernel::listen_queues()?
                 .into_iter()
                 .map(|queue| ListenQueue {

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use foobar_common::{counters::FIXED, observe::PortStats};
+use tracing::warn;
 
 use super::{
     accounting::{Accounting, History},
@@ -65,8 +66,9 @@ pub struct Shared {
     config: Mutex<ConfigLoaded>,
     flows: Mutex<Option<(Instant, FlowTable)>>,
     on_disk: AtomicBool,
-    /// Connections of each named port (`None`: all others) that were open when this daemon began to count.
-    open_before: HashMap<Option<u16>, i64>,
+    /// Connections of each named port (`None`: all others) that were open when this daemon began to count, or when
+    /// the ports that are told apart changed last.
+    open_before: Mutex<HashMap<Option<u16>, i64>>,
 }
 
 impl Shared {
@@ -88,7 +90,7 @@ impl Shared {
             config: Mutex::new(config),
             flows: Mutex::default(),
             on_disk: AtomicBool::new(true),
-            open_before,
+            open_before: Mutex::new(open_before),
         })
     }
 
@@ -130,9 +132,22 @@ impl Shared {
             if same { Arc::clone(&before.legend) } else { Arc::new(Legend::new(intent, tables)) };
         if legend.ports != before.legend.ports {
             lock(&self.history).clear();
+            self.count_open_again(&legend);
         }
         let published = Arc::new(Published { intent: intent.clone(), legend });
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = published;
+    }
+
+    /// Other ports are told apart: what was counted stands for other connections than before.
+    fn count_open_again(&self, legend: &Legend) {
+        let counted = match &*lock(&self.engine) {
+            Some(engine) => open_before(engine, legend),
+            None => return,
+        };
+        match counted {
+            Ok(counted) => *lock(&self.open_before) = counted,
+            Err(problem) => warn!("the numbers of open connections may be off: {problem:#}"),
+        }
     }
 
     /// Whether the last change was written to disk.
@@ -178,7 +193,7 @@ impl Shared {
 
     /// Connections of a named port (`None`: of all others).
     pub fn connections(&self, port: Option<u16>, stats: PortStats) -> Connections {
-        Connections { stats, open_before: self.open_before.get(&port).copied().unwrap_or(0) }
+        Connections { stats, open_before: lock(&self.open_before).get(&port).copied().unwrap_or(0) }
     }
 
     /// What stays when the daemon ends.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     control::Refusal,
-    kernel::{self, Engine, EngineOptions, Store, Timeouts},
+    kernel::{self, Engine, EngineOptions, Store, StoreOptions, Timeouts},
     policy::{Config, Lists, model::Mode},
     state::{self, State},
 };
@@ -34,11 +34,12 @@ pub fn start(settings: Arc<Settings>, mut disk: state::Store, store: Store) -> R
 
     let mut tables = Tables::read(&store)?;
     let compiled = tables.compile(&intent).context("the policy does not fit")?;
+    let store = large_enough(store, &settings, compiled.counters)?;
     tables.store(&store)?;
     let options = EngineOptions {
         interfaces,
         replace: settings.options.replace,
-        timeouts: timeouts(&settings.config),
+        timeouts: Timeouts::of(&settings.config.flows),
     };
     let was_in_force = store.has_links();
     let engine = match Engine::start(store, options, &compiled) {
@@ -68,6 +69,37 @@ pub fn start(settings: Arc<Settings>, mut disk: state::Store, store: Store) -> R
     let shared = Shared::new(origins, engine, &intent, &tables)?;
     shared.persisted(saved.is_ok());
     Ok(Keeper::new(Arc::new(shared), disk, tables, intent))
+}
+
+/// A store with at least so many counters: the numbers handed out so far stay, and what was counted is carried over.
+fn large_enough(store: Store, settings: &Settings, counters: u32) -> Result<Store> {
+    if counters <= store.counters() {
+        return Ok(store);
+    }
+    info!("the table of counters grows from {} to hold {counters}", store.counters());
+    let options = StoreOptions {
+        // Room for as many again, so that a larger configuration does not need another start soon.
+        counters: counters.next_power_of_two(),
+        ..store_options(settings)
+    };
+    // Its lock goes with it; that of the state folder keeps other daemons out meanwhile.
+    drop(store);
+    open_store(&options)
+}
+
+/// Where the pins are, and how large the tables shall be.
+pub fn store_options(settings: &Settings) -> StoreOptions {
+    let flows = settings.config.flows.max_entries;
+    StoreOptions { flows, ..StoreOptions::new(&settings.options.bpf_dir) }
+}
+
+/// Opens the maps that survive restarts.
+///
+/// # Errors
+/// Another daemon has them, or they are not what this one expects.
+pub fn open_store(options: &StoreOptions) -> Result<Store> {
+    Store::open(options)
+        .with_context(|| format!("cannot use the folder of pins {}", options.bpf_dir.display()))
 }
 
 /// What the last daemon left. State that cannot be read does not keep a server without a filter, but neither does it change one
@@ -131,14 +163,6 @@ fn intent(config: &Arc<Config>, state: Option<State>) -> Result<Intent> {
     };
     intent.record("start of the daemon".to_owned());
     Ok(intent)
-}
-
-fn timeouts(config: &Config) -> Timeouts {
-    Timeouts {
-        tcp_established: config.flows.tcp_idle.as_secs(),
-        udp: config.flows.udp_idle.as_secs(),
-        ..Timeouts::default()
-    }
 }
 
 /// What is attached where, and how.

@@ -26,10 +26,12 @@ pub struct Answer {
     pub explanation: String,
     /// The rule that decided.
     pub rule: Option<String>,
-    /// The entry that decided: of the blocklist, or of a list that the rule names.
-    pub matched: Option<Matched>,
+    /// The list whose entry decided: the blocklist, or a list that the rule names.
+    pub list: Option<String>,
+    /// That entry.
+    pub entry: Option<String>,
     /// All entries that hold the source, the most specific first.
-    pub source_in: Vec<Matched>,
+    pub source_in: Vec<Held>,
     /// All rules that name the port or protocol, in the order in which they are tried.
     pub rules_for_port: Vec<String>,
     /// `audit` or `enforce`.
@@ -42,7 +44,7 @@ pub struct Answer {
 
 /// An entry that holds the source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Matched {
+pub struct Held {
     /// `allow` or `block`.
     pub kind: String,
     /// Name of the list.
@@ -72,8 +74,9 @@ impl Answer {
             reason: reason.name().to_owned(),
             explanation: reason.describe().to_owned(),
             rule: rule.map(str::to_owned),
-            matched: decisive.map(Matched::from),
-            source_in: source_in.iter().map(Matched::from).collect(),
+            list: decisive.map(|membership| membership.list.clone()),
+            entry: decisive.map(|membership| membership.entry.prefix.to_string()),
+            source_in: source_in.iter().map(Held::from).collect(),
             rules_for_port: explain::rules(policy, packet.protocol, packet.port)
                 .iter()
                 .map(|rule| rule.name.clone())
@@ -82,6 +85,13 @@ impl Answer {
             audited: policy.mode == Mode::Audit && verdict == Verdict::Drop,
             generation: Some(policy.number),
         }
+    }
+
+    /// The entry that decided, with all that is known of it.
+    pub fn decisive(&self) -> Option<&Held> {
+        self.source_in.iter().find(|held| {
+            self.list.as_ref() == Some(&held.list) && self.entry.as_ref() == Some(&held.entry)
+        })
     }
 }
 
@@ -97,10 +107,10 @@ fn decides(policy: &Policy, membership: &Membership, reason: Reason, rule: Optio
     }
 }
 
-impl From<&Membership> for Matched {
+impl From<&Membership> for Held {
     fn from(membership: &Membership) -> Self {
         let Membership { kind, list, entry, origin } = membership;
-        Matched {
+        Held {
             kind: kind.word().to_owned(),
             list: list.clone(),
             entry: entry.prefix.to_string(),
@@ -175,12 +185,12 @@ mod tests {
     #[test]
     fn the_entry_of_a_list_that_the_rule_names_decides() {
         let told = answer("198.51.100.7", 22, Reason::Rule, Some("ssh"), Mode::Enforce);
-        let matched = told.matched.unwrap();
+        let matched = told.decisive().unwrap();
         assert_eq!(
             (matched.kind.as_str(), matched.list.as_str(), matched.entry.as_str()),
             ("allow", "admins", "198.51.100.0/24")
         );
-        assert_eq!((matched.origin.as_str(), matched.comment), ("config", None));
+        assert_eq!((matched.origin.as_str(), matched.comment.as_ref()), ("config", None));
         assert_eq!(told.source_in.len(), 2);
         assert_eq!(told.rules_for_port, ["ssh", "all-ssh"]);
         assert_eq!(
@@ -188,13 +198,13 @@ mod tests {
             ("pass", "rule", Some(42))
         );
         let other = answer("198.51.100.7", 22, Reason::Rule, Some("all-ssh"), Mode::Enforce);
-        assert_eq!(other.matched.unwrap().list, "partners", "the rule decides which list counts");
+        assert_eq!(other.list.as_deref(), Some("partners"), "the rule decides which list counts");
     }
 
     #[test]
     fn the_most_specific_entry_of_a_blocklist_decides() {
         let told = answer("203.0.113.77", 80, Reason::Blocklist, None, Mode::Enforce);
-        let matched = told.matched.unwrap();
+        let matched = told.decisive().unwrap();
         assert_eq!(
             (matched.entry.as_str(), matched.origin.as_str()),
             ("203.0.113.77/32", "runtime")
@@ -206,9 +216,9 @@ mod tests {
     #[test]
     fn no_entry_decides_where_no_list_was_asked() {
         let open = answer("198.51.100.7", 80, Reason::Rule, Some("web"), Mode::Enforce);
-        assert_eq!((open.matched, open.source_in.len(), open.audited), (None, 2, false));
+        assert_eq!((open.decisive(), open.source_in.len(), open.audited), (None, 2, false));
         let closed = answer("5.6.7.8", 22, Reason::SourceNotAllowed, None, Mode::Audit);
-        assert_eq!((closed.matched, closed.audited, closed.mode.as_str()), (None, true, "audit"));
+        assert_eq!((closed.entry, closed.audited, closed.mode.as_str()), (None, true, "audit"));
         assert_eq!(closed.rules_for_port, ["ssh", "all-ssh"]);
     }
 }

@@ -4,6 +4,7 @@ use std::{io, os::fd::BorrowedFd};
 
 use foobar_common::{
     counters::Counter,
+    failures,
     flow::{Flow, FlowKey4, FlowKey6},
     observe::{Histogram, PortStats, SLOTS},
 };
@@ -36,6 +37,15 @@ pub struct FlowTable {
     pub entries6: u64,
     /// Most entries of each table; beyond, the oldest are evicted.
     pub max: u64,
+}
+
+/// What the kernel programs could not write, since their maps were made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// Failed insertions, by map.
+    pub map_updates: Vec<(&'static str, u64)>,
+    /// Events for which the ring buffer had no room.
+    pub events_lost: u64,
 }
 
 /// Where things are counted.
@@ -83,6 +93,17 @@ pub(super) fn clear_port_stats(map: BorrowedFd<'_>, slots: &[u8]) -> Result<(), 
             .try_for_each(|&slot| map::update_bytes(map, &u32::from(slot).to_ne_bytes(), &zero))
     };
     clear().map_err(|error| KernelError::call("cannot clear connection statistics", error))
+}
+
+/// Reads what could not be written.
+pub(super) fn failures(map: BorrowedFd<'_>) -> Result<Failures, KernelError> {
+    let counts = percpu::sum(map, 0, failures::LEN, |total: &mut u64, value| *total += value)
+        .map_err(|error| KernelError::call("cannot read the map UPDATE_FAILURES", error))?;
+    let of = |what: u32| counts.get(what as usize).copied().unwrap_or_default();
+    Ok(Failures {
+        map_updates: failures::MAPS.iter().map(|&(what, name)| (name, of(what))).collect(),
+        events_lost: of(failures::EVENTS),
+    })
 }
 
 fn add_stats(total: &mut PortStats, value: &PortStats) {

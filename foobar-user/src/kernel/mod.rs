@@ -34,7 +34,7 @@ mod trace;
 
 pub use attach::{Attachment, Direction, Mode};
 pub use clock::{Timeouts, hz};
-pub use counters::{Counters, FlowTable};
+pub use counters::{Counters, Failures, FlowTable};
 pub use engine::{Detached, Engine, EngineOptions, Fit, How, Installed, detach};
 pub use error::{ErrorKind, KernelError};
 pub use events::Events;

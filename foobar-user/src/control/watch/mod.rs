@@ -92,12 +92,12 @@ pub struct Event {
 
 impl Event {
     /// The source with its port, as in `192.0.2.1:22` or `[2001:db8::1]:22`; `-` if the frame is not IP.
-    pub fn from(&self) -> String {
+    pub fn sender(&self) -> String {
         end(self.source.as_deref(), self.source_port)
     }
 
     /// The same for the destination.
-    pub fn to(&self) -> String {
+    pub fn receiver(&self) -> String {
         end(self.destination.as_deref(), self.destination_port)
     }
 

@@ -27,7 +27,7 @@ pub use install::{Fit, How, Installed};
 use super::{
     attach::{Direction, Held},
     clock::{self, Timeouts},
-    counters::{self, Counters, FlowTable},
+    counters::{self, Counters, Failures, FlowTable},
     error::{ErrorKind, KernelError},
     events::Events,
     instance::{Instance, ProgramFacts, Purpose},
@@ -122,6 +122,14 @@ impl Engine {
     /// If the kernel does not answer.
     pub fn port_stats(&self) -> Result<Vec<PortStats>, KernelError> {
         counters::port_stats(self.store.map("PORT_STATS")?)
+    }
+
+    /// What the programs could not write.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn failures(&self) -> Result<Failures, KernelError> {
+        counters::failures(self.store.map("UPDATE_FAILURES")?)
     }
 
     /// Connection statistics of slots that get another port start at 0.

@@ -207,7 +207,7 @@ fn release_filters(existing: &Existing, guarded: &BTreeMap<u32, Guarded>) -> Vec
                 interface.name
             )),
             Err(refusal) => {
-                notes.push(format!("cannot take egress off {}: {refusal}", interface.name))
+                notes.push(format!("cannot take egress off {}: {refusal}", interface.name));
             }
         }
     }
