@@ -165,5 +165,4 @@ fn storage(socket: *const c_void, create: bool) -> Option<*mut ConnectionStart> 
 unsafe fn read<T>(structure: *const c_void, offset: u32) -> Result<T, i32> {
     // SAFETY: the helper checks the address; the type is as the caller promises.
     unsafe { bpf_probe_read_kernel(structure.byte_add(offset as usize).cast::<T>()) }
-        .map_err(|error| error as i32)
 }

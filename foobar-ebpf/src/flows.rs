@@ -160,11 +160,11 @@ pub fn port_was_used(run: &Run, protocol: u8, port: u16) -> bool {
 
 #[inline(always)]
 fn mark_port(protocol: u8, port: u16, now: u32) {
-    if protocol == protocol::TCP || protocol == protocol::UDP {
-        if let Some(seen) = own_port(protocol, port) {
-            // SAFETY: an element of the row of an array map; a store of one word.
-            unsafe { *seen = now };
-        }
+    if (protocol == protocol::TCP || protocol == protocol::UDP)
+        && let Some(seen) = own_port(protocol, port)
+    {
+        // SAFETY: an element of the row of an array map; a store of one word.
+        unsafe { *seen = now };
     }
 }
 

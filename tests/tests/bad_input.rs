@@ -178,12 +178,35 @@ fn the_daemon_does_not_start_on_what_it_cannot_do() {
         lan.server.enter(|| std::net::TcpListener::bind(Daemon::METRICS)).expect("a free port");
     must_not_start(&lan.server, &daemon, &[Daemon::METRICS]);
     drop(taken);
-    fs::create_dir_all(daemon.state_dir()).expect("the state folder");
-    fs::set_permissions(daemon.state_dir(), fs::Permissions::from_mode(0o700)).expect("its mode");
-    let state = daemon.state_dir().join("state.json");
+}
+
+/// A server must not stay without filter because of a file that can be done without: the daemon says loudly what is missing, and
+/// keeps the file.
+#[test]
+fn a_state_file_that_does_not_read_is_kept_aside_and_told_of() {
+    let _leaks = Leaks::watch();
+    let lan = Lan::new();
     for text in ["{\"version\": 999}", "not JSON", ""] {
-        fs::write(&state, text).expect("a state file");
-        must_not_start(&lan.server, &daemon, &["state.json"]);
+        let mut daemon = Daemon::prepare(&lan.server, GOOD);
+        fs::create_dir_all(daemon.state_dir()).expect("the state folder");
+        fs::set_permissions(daemon.state_dir(), fs::Permissions::from_mode(0o700))
+            .expect("its mode");
+        fs::write(daemon.state_dir().join("state.json"), text).expect("a state file");
+        daemon.launch();
+        let log = daemon.log();
+        assert!(
+            log.lines().any(|line| line.contains("WARN") && line.contains("state.json")),
+            "{log}"
+        );
+        let status: Value =
+            serde_json::from_str(&daemon.ok(&["status", "--output", "json"])).expect("JSON");
+        let warnings = status["warnings"].to_string();
+        assert!(warnings.contains("state.json"), "status says nothing of it: {warnings}");
+        let kept = fs::read_dir(daemon.state_dir()).expect("the state folder").flatten();
+        let kept = kept
+            .filter(|entry| entry.file_name() != "state.json")
+            .filter_map(|entry| fs::read_to_string(entry.path()).ok());
+        assert!(kept.into_iter().any(|kept| kept == text), "`{text}` is lost");
     }
 }
 

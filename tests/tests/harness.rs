@@ -3,7 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use foobar_tests::harness::{
-    Curl, Lan, Leaks, Netns, Nginx, Prometheus, curl, python, tcp_connects,
+    Curl, Lan, Leaks, Netns, Nginx, Prometheus, curl, python, run, tcp_connects,
 };
 
 #[test]
@@ -18,6 +18,16 @@ fn a_namespace_is_gone_after_a_panic() {
     }));
     assert!(outcome.is_err());
     assert!(!path.expect("the namespace was made").exists());
+}
+
+/// A check that finds nothing is worth something only if it can.
+#[test]
+fn the_leak_check_finds_what_is_left() {
+    let left = format!("fbt-{}-4294967295", std::process::id());
+    run("ip", &["netns", "add", &left]);
+    let found = Leaks::found();
+    run("ip", &["netns", "delete", &left]);
+    assert!(found.contains(&format!("namespace {left}")), "{found:?}");
 }
 
 #[test]

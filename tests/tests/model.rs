@@ -1,4 +1,5 @@
-//! Random policies times random and mutated frames: the kernel's verdict has to be the model's.
+//! Random policies times random and mutated frames: the kernel's verdict has to be the model's, and the reason as well where
+//! the frame passes.
 //!
 //! `FOOBAR_SEED` repeats a run, `FOOBAR_FRAMES` changes how many frames are tried.
 
@@ -35,7 +36,10 @@ fn disagreement(
         let finding = programs.run(&moment.step, moment.time);
         let opinion = model.judge(moment.step.direction, &moment.step.frame, moment.time);
         let agrees = match opinion {
-            Opinion::Pass(_) => finding.verdict == Verdict::Pass,
+            Opinion::Pass(reason) => {
+                finding.verdict == Verdict::Pass && finding.reason.name() == reason
+            }
+            // A packet may be wrong in several ways; which one is told is not the model's business.
             Opinion::Drop(_) => finding.verdict == Verdict::Drop,
             Opinion::Either(_) => true,
         };

@@ -265,6 +265,37 @@ fn batches_of_segments_are_judged() {
     assert_eq!(verdicts(&bench.lines(&LOCAL)), expected);
 }
 
+/// The shortest and the longest frames, in both directions, some of them nonsense: each is judged.
+#[test]
+fn frames_of_every_length_are_judged() {
+    let bench = Bench::new(REFERENCE);
+    let header = |kind: [u8; 2], is_own: bool| -> Vec<u8> {
+        let (server, router) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+        let macs = if is_own { [router, server] } else { [server, router] };
+        [&macs.concat()[..], &kind].concat()
+    };
+    let mut captured = Vec::new();
+    for kind in [[0x08, 0x00], [0x86, 0xdd], [0x08, 0x06], [0x81, 0x00], [0x12, 0x34]] {
+        for length in [14, 15, 34, 60, 1514, 4000, 9014, 65_549, 70_000, 200_000] {
+            for is_own in [true, false] {
+                let mut frame = header(kind, is_own);
+                frame.resize(length, 0x45);
+                captured.push(at(0, frame));
+            }
+        }
+    }
+    captured.extend([0, 1, 13].map(|length| at(0, vec![0xff; length])));
+    bench.capture(&captured, WHOLE);
+    let lines = bench.lines(&["--local", "02:00:00:00:00:01"]);
+    assert_eq!(lines.len(), captured.len());
+    for line in &lines {
+        let is_own = line["direction"] == "egress";
+        assert!(!is_own || line["verdict"] == "pass", "the server's own frames pass: {line}");
+    }
+    let last = verdicts(&lines[lines.len() - 3..]);
+    assert_eq!(last, [("drop", "truncated"); 3]);
+}
+
 #[test]
 fn a_verdict_can_fail_a_pipeline() {
     let bench = Bench::new(REFERENCE);

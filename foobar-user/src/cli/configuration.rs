@@ -13,7 +13,7 @@ use crate::policy::{Config, Loaded};
 /// Everything that is wrong with it, with line and column.
 pub fn load(path: &Path, output: Output) -> Result<Config> {
     match Config::load(path) {
-        Ok(Loaded { config, notes }) => {
+        Ok(Loaded { config, notes, .. }) => {
             for diagnostic in notes {
                 note::tell(output, &diagnostic.to_string());
             }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{
     options::{Options, Output},
-    print,
+    print, session,
     table::Table,
 };
 use crate::{
@@ -88,6 +88,9 @@ struct Entries {
     /// Only if the policy is still of this generation
     #[arg(long, value_name = "N")]
     if_generation: Option<u64>,
+    /// Also if it cuts your SSH session
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -128,6 +131,8 @@ fn edit(
         ttl_seconds: ttl.map(|ttl| ttl.as_secs()),
         comment,
         if_generation: entries.if_generation,
+        force: entries.force,
+        ssh_connection: session::ssh_connection(),
     };
     let edited =
         options.ask(async |client| client.edit(kind.word(), &entries.list, action, &edit).await)?;

@@ -10,8 +10,10 @@ mod lists;
 mod note;
 mod options;
 mod print;
+mod reload;
 mod replay;
 mod run;
+mod session;
 mod status;
 mod table;
 mod watch;
@@ -47,6 +49,8 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Status(status::Status),
+    Reload(reload::Reload),
+    Confirm(reload::Confirm),
     /// Shows and changes allowlists: who may reach the ports whose rules name the list.
     #[command(subcommand, after_help = lists::ALLOW_EXAMPLES)]
     Allow(lists::Action),
@@ -67,6 +71,8 @@ pub fn run() -> ExitCode {
         Command::Run(run) => run.run(&options),
         Command::Check(check) => check.run(&options),
         Command::Status(status) => status.run(&options),
+        Command::Reload(reload) => reload.run(&options),
+        Command::Confirm(confirm) => confirm.run(&options),
         Command::Allow(action) => action.run(&options, ListKind::Allow),
         Command::Block(action) => action.run(&options, ListKind::Block),
         Command::Explain(explain) => explain.run(&options),

@@ -32,6 +32,9 @@ pub struct Run {
     /// Takes the place of another XDP program on the interface instead of refusing to start
     #[arg(long)]
     replace: bool,
+    /// Starts although it cuts SSH sessions that are open now
+    #[arg(long)]
+    force: bool,
 }
 
 impl Run {
@@ -45,6 +48,7 @@ impl Run {
                 .as_deref()
                 .map(|mode| if mode == "audit" { Mode::Audit } else { Mode::Enforce }),
             replace: self.replace,
+            force: self.force,
             runtime_dir: options.runtime_dir.clone(),
             state_dir: options.state_dir.clone(),
             bpf_dir: options.bpf_dir.clone(),

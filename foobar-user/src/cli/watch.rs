@@ -134,7 +134,7 @@ mod tests {
             ..Event::default()
         };
         assert_eq!(
-            text(&Line::Event(event.clone())),
+            text(&Line::Event(Box::new(event.clone()))),
             "2023-11-14T22:13:20.250Z  eth0      ingress  drop connection_limit ssh       tcp [2001:db8::7]:51000 > [2001:db8::1]:22 [SYN] 94 B  (audit: it passed)"
         );
         let arp = Event {
@@ -145,7 +145,7 @@ mod tests {
             length: 60,
             ..event
         };
-        assert!(text(&Line::Event(arp)).ends_with("  not IP 60 B"));
+        assert!(text(&Line::Event(Box::new(arp))).ends_with("  not IP 60 B"));
         assert_eq!(
             text(&Line::Suppressed(Suppressed { suppressed: 12 })),
             "... 12 more packets not shown"

@@ -6,6 +6,8 @@
 //! POST /v1/lists/{allow|block}/{name}/{add|remove|replace}   ListEdit -> ListEdited
 //! POST /v1/explain                        crate::explain::Question -> crate::explain::Answer
 //! GET  /v1/events                         super::watch::Line, one a line, without end      ?dropped=true&port=N
+//! POST /v1/reload                         super::reload::Reload -> super::reload::Reloaded
+//! POST /v1/confirm                        {} -> super::reload::Confirmed
 //! POST /v1/detach                         Detached
 //! ```
 //!
@@ -88,6 +90,11 @@ pub struct ListEdit {
     /// Only if the policy is still of this generation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub if_generation: Option<u64>,
+    /// Also if it cuts an SSH session.
+    pub force: bool,
+    /// The variable `SSH_CONNECTION` of the client's session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_connection: Option<String>,
 }
 
 /// A change of a list that is in force and on disk.
@@ -191,6 +198,9 @@ pub struct PolicyStatus {
     pub change: String,
     /// Number of rules.
     pub rules: usize,
+    /// Seconds until the last change is taken back unless it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_within_seconds: Option<u64>,
 }
 
 /// A program on an interface.

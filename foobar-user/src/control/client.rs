@@ -22,6 +22,7 @@ use super::{
     Refusal,
     api::{Detached, ListEdit, ListEdited, ListEntry, ListPage, Status},
     refusal::Body,
+    reload::{Confirmed, Reload, Reloaded},
     socket,
     watch::{Line, WatchQuery},
 };
@@ -104,6 +105,16 @@ impl Client {
     /// Takes the filter off the interfaces and stops the daemon.
     pub async fn detach(&self) -> Result<Detached> {
         self.post("/v1/detach", &serde_json::json!({})).await
+    }
+
+    /// Reads the configuration again and puts it in force.
+    pub async fn reload(&self, wanted: &Reload) -> Result<Reloaded> {
+        self.post("/v1/reload", wanted).await
+    }
+
+    /// The last change stays.
+    pub async fn confirm(&self) -> Result<Confirmed> {
+        self.post("/v1/confirm", &serde_json::json!({})).await
     }
 
     /// What becomes of a packet, and why.

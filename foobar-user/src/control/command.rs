@@ -5,9 +5,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Peer, Refusal,
     api::{Detached, ListEdited, ListPage, Status},
+    reload::{Confirmed, ReloadRequest, Reloaded},
     watch::{WatchQuery, Watcher},
 };
 use crate::{
+    daemon::Caution,
     explain::{Answer, Question},
     policy::{Entry, ListKind, Prefix, PrefixSet},
 };
@@ -28,6 +30,10 @@ pub enum Command {
     Explain(Question, oneshot::Sender<Result<Answer, Refusal>>),
     /// Sampled packets from now on.
     Watch(WatchQuery, oneshot::Sender<Result<Watcher, Refusal>>),
+    /// The configuration is read again.
+    Reload(ReloadRequest, oneshot::Sender<Result<Reloaded, Refusal>>),
+    /// The last change stays.
+    Confirm(Peer, oneshot::Sender<Result<Confirmed, Refusal>>),
     /// Takes the filter off the interfaces and stops the daemon.
     Detach(Peer, oneshot::Sender<Result<Detached, Refusal>>),
 }
@@ -60,6 +66,8 @@ pub struct EditRequest {
     pub notes: Vec<String>,
     /// Only if the policy is still of this generation.
     pub if_generation: Option<u64>,
+    /// Whom it may cut off.
+    pub caution: Caution,
 }
 
 /// What to do with a list.

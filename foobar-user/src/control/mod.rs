@@ -5,6 +5,7 @@
 //! - [`edit`] understands a change of a list as it came.
 //! - [`peer`]: who asks.
 //! - [`command`]: what the server hands to the daemon's owner task, and the way back.
+//! - [`reload`]: the configuration read again, and confirmed.
 //! - [`socket`]: the socket file and its permissions.
 //! - [`server`]: routes.
 //! - [`watch`]: live events, the one answer that goes on.
@@ -16,6 +17,7 @@ pub mod command;
 pub mod edit;
 pub mod peer;
 pub mod refusal;
+pub mod reload;
 pub mod server;
 pub mod socket;
 #[cfg(test)]

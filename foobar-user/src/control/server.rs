@@ -22,9 +22,11 @@ use super::{
     api::{BODY_BYTES, Detached, ListEdit, ListEdited, ListPage, ListQuery, PAGE_ENTRIES, Status},
     command::{Command, EditRequest, Handle, ListRequest},
     edit,
+    reload::{Confirmed, Reload, ReloadRequest, Reloaded},
     watch::{self, WatchQuery},
 };
 use crate::{
+    daemon::Caution,
     explain::{Answer, Question},
     policy::ListKind,
 };
@@ -49,6 +51,8 @@ pub(super) fn router(keeper: Handle) -> Router {
         .route("/v1/lists/{kind}/{name}/{action}", post(edit_list))
         .route("/v1/explain", post(explain))
         .route("/v1/events", get(events))
+        .route("/v1/reload", post(reload))
+        .route("/v1/confirm", post(confirm))
         .route("/v1/detach", post(detach))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
@@ -117,11 +121,12 @@ async fn edit_list(
     let kind = list_kind(&kind)?;
     let Json(wanted) = body.map_err(|error| Refusal::invalid(error.body_text()))?;
     let if_generation = wanted.if_generation;
+    let caution = Caution { force: wanted.force, ssh_connection: wanted.ssh_connection.clone() };
     // A file of a million lines takes its time.
     let (edit, notes) = tokio::task::spawn_blocking(move || edit::understand(&action, &wanted))
         .await
         .map_err(|error| Refusal::failed(error.to_string()))??;
-    let request = EditRequest { peer, kind, name, edit, notes, if_generation };
+    let request = EditRequest { peer, kind, name, edit, notes, if_generation, caution };
     keeper.ask(|reply| Command::Edit(request, reply)).await?.map(Json)
 }
 
@@ -139,6 +144,23 @@ async fn events(
 ) -> Result<Response, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::invalid(error.body_text()))?;
     keeper.ask(|reply| Command::Watch(query, reply)).await?.map(watch::stream::response)
+}
+
+async fn reload(
+    State(keeper): State<Handle>,
+    axum::Extension(peer): axum::Extension<Peer>,
+    body: Result<Json<Reload>, JsonRejection>,
+) -> Result<Json<Reloaded>, Refusal> {
+    let Json(wanted) = body.map_err(|error| Refusal::invalid(error.body_text()))?;
+    let request = ReloadRequest { peer, wanted };
+    keeper.ask(|reply| Command::Reload(request, reply)).await?.map(Json)
+}
+
+async fn confirm(
+    State(keeper): State<Handle>,
+    axum::Extension(peer): axum::Extension<Peer>,
+) -> Result<Json<Confirmed>, Refusal> {
+    keeper.ask(|reply| Command::Confirm(peer, reply)).await?.map(Json)
 }
 
 async fn detach(

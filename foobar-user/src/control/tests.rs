@@ -16,9 +16,10 @@ use super::{
     api::{Detached, ListEdit, ListEdited, ListEntry, ListPage, Status},
     client::NotRunning,
     command::{Command, Edit, EditRequest, Handle, ListRequest},
+    reload::{Reload, Reloaded},
     server, socket,
 };
-use crate::policy::{Entry, ListKind};
+use crate::policy::{Entry, ListKind, diff::Difference};
 
 /// A server on a socket of its own.
 struct Fixture {
@@ -74,6 +75,13 @@ fn keeper() -> (Handle, JoinHandle<()>, Arc<Mutex<Vec<EditRequest>>>) {
                         .unwrap();
                     return;
                 }
+                Command::Reload(request, reply) => {
+                    assert_eq!(request.peer.pid, std::process::id() as i32);
+                    reply.send(Ok(reloaded(&request.wanted))).unwrap();
+                }
+                Command::Confirm(_, reply) => {
+                    reply.send(Err(Refusal::conflict("no change waits"))).unwrap();
+                }
                 Command::Explain(..) | Command::Watch(..) => panic!("watch::tests asks that"),
             }
         }
@@ -114,6 +122,17 @@ fn page(request: &ListRequest) -> Result<ListPage, Refusal> {
         entries,
         next,
     })
+}
+
+fn reloaded(wanted: &Reload) -> Reloaded {
+    Reloaded {
+        generation: wanted.if_generation.unwrap_or(1) + 1,
+        changes: Difference::default(),
+        attached: vec!["eth7".into()],
+        released: Vec::new(),
+        notes: vec![format!("forced: {}", wanted.force)],
+        confirm_within_seconds: wanted.confirm_seconds,
+    }
 }
 
 fn edited(request: EditRequest) -> ListEdited {
@@ -257,6 +276,20 @@ async fn requests_that_make_no_sense_are_refused() {
         assert!(refusal.error.contains(expected), "{action}: {refusal}");
     }
     assert!(fixture.edits.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_reload_crosses_the_socket_with_all_that_it_says() {
+    let fixture = Fixture::start();
+    let wanted = Reload {
+        confirm_seconds: Some(60),
+        if_generation: Some(7),
+        force: true,
+        ssh_connection: Some("192.0.2.1 1 192.0.2.2 22".into()),
+    };
+    assert_eq!(fixture.client.reload(&wanted).await.unwrap(), reloaded(&wanted));
+    let refused = refusal(fixture.client.confirm().await.unwrap_err());
+    assert_eq!((refused.status, &*refused.error), (StatusCode::CONFLICT, "no change waits"));
 }
 
 #[tokio::test]

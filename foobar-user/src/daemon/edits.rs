@@ -5,7 +5,12 @@ use anyhow::Result;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{intent::Intent, keeper::Keeper, pipeline::Durability};
+use super::{
+    guard::{self, Caution},
+    intent::Intent,
+    keeper::Keeper,
+    pipeline::Durability,
+};
 use crate::{
     control::{
         Refusal,
@@ -13,7 +18,7 @@ use crate::{
         command::{Edit, EditRequest},
     },
     kernel::Fit,
-    policy::{Entry, Prefix},
+    policy::{Entry, ListKind, Prefix},
 };
 
 /// A change that waits, and where its answer goes.
@@ -31,7 +36,7 @@ impl Keeper {
         let mut intent = self.current.clone();
         let mut accepted = Vec::new();
         for (request, reply) in waiting {
-            match apply(&mut intent, &request) {
+            match apply(&mut intent, &request, &checked) {
                 Ok(edited) => accepted.push((request, edited, reply)),
                 Err(refusal) => refuse(&request, refusal, reply),
             }
@@ -75,8 +80,32 @@ fn refuse(
 }
 
 /// Applies a change to what shall be in force. A change that changes nothing leaves the generation as it is.
-fn apply(intent: &mut Intent, request: &EditRequest) -> Result<ListEdited, Refusal> {
-    let EditRequest { peer, kind, name, edit, notes, if_generation } = request;
+fn apply(
+    intent: &mut Intent,
+    request: &EditRequest,
+    check: impl Fn(&Intent, &Intent, &Caution) -> Result<(), Refusal>,
+) -> Result<ListEdited, Refusal> {
+    let before = intent.clone();
+    let edited = edit_lists(intent, request)?;
+    let narrows = match request.edit {
+        Edit::Add(_) => request.kind == ListKind::Block,
+        Edit::Remove(_) => request.kind == ListKind::Allow,
+        Edit::Replace(_) | Edit::ReplaceSet(_) => true,
+    };
+    if narrows && let Err(refusal) = check(&before, intent, &request.caution) {
+        *intent = before;
+        return Err(refusal);
+    }
+    Ok(edited)
+}
+
+/// Whether somebody is cut off.
+fn checked(before: &Intent, after: &Intent, caution: &Caution) -> Result<(), Refusal> {
+    guard::check(Some(&before.policy()), &after.policy(), caution)
+}
+
+fn edit_lists(intent: &mut Intent, request: &EditRequest) -> Result<ListEdited, Refusal> {
+    let EditRequest { peer, kind, name, edit, notes, if_generation, .. } = request;
     if let Some(wanted) = if_generation.filter(|&wanted| wanted != intent.generation) {
         return Err(Refusal::conflict(format!("the policy is of generation {}, not {wanted}", intent.generation))
             .help("someone else changed it; look at the list again and decide whether the change still makes sense"));
@@ -161,7 +190,8 @@ mod tests {
     use super::*;
     use crate::{
         control::Peer,
-        policy::{Config, ListKind, Lists},
+        policy::{Config, Lists},
+        state::Configured,
     };
 
     const CONFIG: &str = "\
@@ -174,6 +204,7 @@ mod tests {
         Intent {
             lists: Lists::from_config(&config),
             config: Arc::new(config),
+            configured: Configured::default(),
             own_addresses: Vec::new(),
             flow_epoch: 1,
             generation: 7,
@@ -191,7 +222,13 @@ mod tests {
             edit,
             notes: vec!["noted before".into()],
             if_generation: None,
+            caution: Caution::default(),
         }
+    }
+
+    /// Without a look at who is connected to this machine.
+    fn apply(intent: &mut Intent, request: &EditRequest) -> Result<ListEdited, Refusal> {
+        super::apply(intent, request, |_, _, _| Ok(()))
     }
 
     fn prefix(text: &str) -> Prefix {
@@ -270,6 +307,20 @@ mod tests {
             apply(&mut intent, &request("admins", Edit::Remove(vec![prefix("198.51.100.7")])))
                 .unwrap();
         assert_eq!(edited.notes[1], "198.51.100.7/32 is still covered by 198.51.100.0/24");
+    }
+
+    #[test]
+    fn only_what_narrows_is_checked_and_a_refusal_changes_nothing() {
+        let refuse = |_: &Intent, _: &Intent, _: &Caution| Err(Refusal::conflict("no"));
+        let mut intent = intent();
+        let widen = request("admins", add(&["192.0.2.1"]));
+        super::apply(&mut intent, &widen, refuse).unwrap();
+        let narrow = request("admins", Edit::Remove(vec![prefix("192.0.2.1")]));
+        assert_eq!(super::apply(&mut intent, &narrow, refuse).unwrap_err().error, "no");
+        let block = EditRequest { kind: ListKind::Block, ..request("abuse", add(&["192.0.2.1"])) };
+        assert_eq!(super::apply(&mut intent, &block, refuse).unwrap_err().error, "no");
+        let entries = intent.lists.get(ListKind::Allow, "admins").unwrap().len();
+        assert_eq!((intent.generation, intent.news.len(), entries), (8, 1, 3));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::{
     policy::{Config, Lists, Policy, model::Mode},
-    state::State,
+    state::{Configured, State},
 };
 
 /// What shall be in force. Cheap to clone: the big parts are shared.
@@ -20,6 +20,8 @@ pub struct Intent {
     pub config: Arc<Config>,
     /// Its lists with the runtime changes laid over them.
     pub lists: Lists,
+    /// Which configuration that is, on disk.
+    pub configured: Configured,
     /// Addresses of this server, which no packet from outside may carry as its source.
     pub own_addresses: Vec<IpAddr>,
     /// Epoch of the flows that count.
@@ -69,6 +71,7 @@ impl Intent {
             mode: self.config.mode,
             change: self.change.clone(),
             changed_at: self.changed_at,
+            configured: self.configured.clone(),
             overlays: self.lists.overlays(),
         }
     }

@@ -29,6 +29,7 @@ use crate::{
         Peer, Refusal,
         api::{Detached, ListEntry, ListPage},
         command::{Command, ListRequest},
+        reload::Reload,
     },
     policy::{Prefix, lists::List},
     state,
@@ -61,11 +62,23 @@ pub struct Keeper {
     pub(super) current: Intent,
     /// Entries whose lifetime is over could not be taken out.
     pub(super) expiry_failed: bool,
+    /// A change that was not confirmed could not be taken back.
+    pub(super) revert_failed: bool,
+    /// An interface that is there could not be filtered.
+    pub(super) unattached: bool,
 }
 
 impl Keeper {
     pub fn new(shared: Arc<Shared>, disk: state::Store, tables: Tables, current: Intent) -> Self {
-        Self { shared, disk, tables, current, expiry_failed: false }
+        Self {
+            shared,
+            disk,
+            tables,
+            current,
+            expiry_failed: false,
+            revert_failed: false,
+            unattached: false,
+        }
     }
 
     /// What the other tasks see.
@@ -107,9 +120,9 @@ impl Keeper {
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|&stopped| stopped) => return,
-                () = time::sleep(self.until_next_expiry()) => self.expire(),
+                () = time::sleep(self.until_due()) => self.attend(),
                 () = surroundings.changed() => self.follow_surroundings(),
-                _ = reload.recv() => self.reload("SIGHUP"),
+                _ = reload.recv() => drop(self.reload("SIGHUP", &Reload::default())),
                 received = inbox.recv_many(&mut batch, BATCH) => {
                     if received == 0 || self.answer(batch.drain(..)) {
                         return;
@@ -136,10 +149,17 @@ impl Keeper {
                 Command::Status(reply) => drop(reply.send(report::status(&self.shared))),
                 Command::List(request, reply) => drop(reply.send(self.page(&request))),
                 Command::Explain(question, reply) => {
-                    drop(reply.send(explain::explain(&self.shared, &question)))
+                    drop(reply.send(explain::explain(&self.shared, &question)));
                 }
                 Command::Watch(query, reply) => {
-                    drop(reply.send(self.shared.feed.watch(query).ok_or_else(Refusal::stopping)))
+                    drop(reply.send(self.shared.feed.watch(query).ok_or_else(Refusal::stopping)));
+                }
+                Command::Reload(request, reply) => {
+                    let done = self.reload(&request.peer.to_string(), &request.wanted);
+                    drop(reply.send(done));
+                }
+                Command::Confirm(peer, reply) => {
+                    drop(reply.send(self.confirm(&peer.to_string())));
                 }
                 Command::Detach(peer, reply) => {
                     if self.detach(&peer, reply) {
@@ -215,6 +235,24 @@ impl Keeper {
             }
         }
         true
+    }
+
+    /// Does what is due by the clock.
+    fn attend(&mut self) {
+        self.expire();
+        self.revert_overdue();
+        if self.unattached {
+            self.follow_interfaces();
+        }
+    }
+
+    /// How long nothing is due.
+    fn until_due(&self) -> Duration {
+        let shortest = if self.revert_failed { RETRY } else { Duration::ZERO };
+        let revert = self.until_revert().map(|until| until.max(shortest));
+        let retry = self.unattached.then_some(RETRY);
+        let first = revert.into_iter().chain(retry).min().unwrap_or(LONGEST_SLEEP);
+        self.until_next_expiry().min(first)
     }
 
     fn until_next_expiry(&self) -> Duration {

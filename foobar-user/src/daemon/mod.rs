@@ -1,9 +1,11 @@
 //! The daemon: configuration → locks and listeners → policy → kernel → serve → drain.
 //!
+//! - [`boot`]: which configuration to start from: the file, or the last good one.
 //! - [`options`]: what the command line asks for, laid over the configuration.
 //! - [`preflight`]: what must be there before anything is touched.
 //! - [`startup`]: from the configuration to a filter in force.
 //! - [`intent`]: everything that a policy follows from.
+//! - [`interfaces`]: they come and go; [`guard`]: nobody is cut off by mistake.
 //! - [`keeper`]: the one owner of the policy; [`pipeline`] is the one way of a change, [`edits`], [`reload`] and [`upkeep`]
 //!   are who sends changes down that way.
 //! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates), [`scrape`] (metrics), [`report`] (status),
@@ -12,11 +14,14 @@
 //! - [`logging`]: the log.
 
 mod accounting;
+mod boot;
 mod drops;
 mod edits;
 mod events;
 mod explain;
+mod guard;
 mod intent;
+mod interfaces;
 mod keeper;
 pub mod logging;
 mod monitor;
@@ -39,6 +44,7 @@ use tokio::{
 };
 use tracing::info;
 
+pub use guard::Caution;
 pub use intent::now;
 pub use options::Options;
 
@@ -55,14 +61,11 @@ pub async fn run(options: Options) -> Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     preflight::capabilities()?;
-    let settings = options.read()?;
-    let claims = preflight::claim(&settings).await?;
+    let boot = boot::choose(options)?;
+    let claims = preflight::claim(&boot).await?;
     let (handle, inbox) = Handle::new();
     let (stop, stopped) = watch::channel(false);
-    let started = tokio::task::spawn_blocking({
-        let settings = Arc::clone(&settings);
-        move || startup::start(settings, claims.state, claims.store)
-    });
+    let started = tokio::task::spawn_blocking(move || startup::start(boot, claims.store));
     let keeper = started.await??;
     let shared = keeper.shared();
 

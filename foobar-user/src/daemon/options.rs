@@ -2,10 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use anyhow::{Context, Result};
 use tracing::info;
 
-use crate::policy::{Config, ConfigError, Diagnostic, config::Interfaces, model::Mode};
+use crate::policy::{
+    Config, ConfigError, Diagnostic, Loaded,
+    config::{Interfaces, Sources},
+    model::Mode,
+};
 
 /// What `foobar run` was told.
 #[derive(Clone, Debug)]
@@ -18,6 +21,8 @@ pub struct Options {
     pub mode: Option<Mode>,
     /// Whether to take the place of another XDP program.
     pub replace: bool,
+    /// Whether to start although it cuts SSH sessions.
+    pub force: bool,
     /// Folder of the control socket.
     pub runtime_dir: PathBuf,
     /// Folder of what must survive a restart.
@@ -26,32 +31,32 @@ pub struct Options {
     pub bpf_dir: PathBuf,
 }
 
-/// The configuration with the command line laid over it.
+/// What the daemon starts with.
 #[derive(Debug)]
 pub struct Settings {
     /// What the command line said.
     pub options: Options,
-    /// The configuration as it was read, with the command line's interfaces and mode.
+    /// The configuration, with the command line's interfaces and mode.
     pub config: Arc<Config>,
+    /// What it was read from; `None` if it is the last good one, from the state folder.
+    pub sources: Option<Sources>,
+    /// Why it is not that of the file.
+    pub trouble: Option<String>,
 }
 
 impl Options {
-    /// Reads the configuration file; binds nothing.
+    /// The configuration file as it is now, and what it was read from.
     ///
     /// # Errors
     /// Everything that is wrong with it, with line and column.
-    pub fn read(self) -> Result<Arc<Settings>> {
-        let unusable = || format!("the configuration {} cannot be used", self.config.display());
-        let config = self.config().with_context(unusable)?;
-        Ok(Arc::new(Settings { options: self, config }))
+    pub fn read_config(&self) -> Result<(Arc<Config>, Sources), ConfigError> {
+        let mut loaded = Config::load(&self.config)?;
+        let sources = std::mem::take(&mut loaded.sources);
+        Ok((self.lay_over(loaded), sources))
     }
 
-    /// The configuration file as it is now.
-    ///
-    /// # Errors
-    /// Those of [`Self::read`].
-    pub fn config(&self) -> Result<Arc<Config>, ConfigError> {
-        let mut loaded = Config::load(&self.config)?;
+    /// A configuration with the command line laid over it.
+    pub fn lay_over(&self, mut loaded: Loaded) -> Arc<Config> {
         for note in &loaded.notes {
             // One line each; `foobar check` says more.
             let Diagnostic { file, line, column, message, .. } = note;
@@ -63,7 +68,7 @@ impl Options {
         if let Some(mode) = self.mode {
             loaded.config.mode = mode;
         }
-        Ok(Arc::new(loaded.config))
+        Arc::new(loaded.config)
     }
 }
 

@@ -10,21 +10,16 @@ use nix::sys::stat::{Mode as FileMode, umask};
 use tokio::net::UnixListener;
 use tracing::warn;
 
-use super::{
-    options::{Settings, patterns},
-    startup,
-};
+use super::{boot::Boot, interfaces, startup};
 use crate::{
     control::{Refusal, socket},
     kernel::{self, Store},
     metrics::Listener,
-    state::{self, disk},
+    state::disk,
 };
 
 /// Everything that only one daemon can have; all of it is given back when it is dropped.
 pub struct Claims {
-    /// What survives restarts, on disk.
-    pub state: state::Store,
     /// What survives restarts, in the kernel.
     pub store: Store,
     /// Where commands come in.
@@ -59,12 +54,17 @@ pub fn capabilities() -> Result<()> {
 ///
 /// # Errors
 /// Another daemon has it, an interface or an address does not exist.
-pub async fn claim(settings: &Settings) -> Result<Claims> {
+pub async fn claim(boot: &Boot) -> Result<Claims> {
+    let settings = &boot.settings;
     let options = &settings.options;
-    kernel::select_interfaces(&patterns(&settings.config))?;
+    // Later starts wait for what is missing: at boot, interfaces come late.
+    if let Some(refusal) = interfaces::named(&settings.config)?.refusal
+        && matches!(boot.state, Ok(None))
+    {
+        return Err(refusal.into());
+    }
     disk::private_folder(&options.runtime_dir)?;
     let runtime = disk::lock_folder(&options.runtime_dir)?;
-    let state = state::Store::open(&options.state_dir)?;
     let metrics = match settings.config.metrics.listen {
         Some(address) => Some(Listener::bind(address).await?),
         None => None,
@@ -72,7 +72,6 @@ pub async fn claim(settings: &Settings) -> Result<Claims> {
     let store = startup::open_store(&startup::store_options(settings))?;
     let control = socket::bind(&options.runtime_dir)?;
     Ok(Claims {
-        state,
         store,
         control,
         socket: SocketFile(socket::path(&options.runtime_dir)),

@@ -11,7 +11,7 @@ use crate::{
         AttachmentStatus, ConfigLoaded, DaemonStatus, FlowStatus, ListStatus, PacketStatus,
         PolicyStatus, PortStatus, Status,
     },
-    kernel::{Attachment, Failures, Mode as AttachMode},
+    kernel::{Attachment, Direction, Failures, Mode as AttachMode},
     policy::model::Mode,
 };
 
@@ -55,8 +55,13 @@ pub fn status(shared: &Shared) -> Status {
             applied_at: published.intent.changed_at,
             change: published.intent.change.clone(),
             rules: published.intent.config.rules.len(),
+            confirm_within_seconds: confirm_within(&published),
         },
-        attachments: attached.into_iter().map(attachment).collect(),
+        attachments: attached
+            .into_iter()
+            .map(attachment)
+            .chain(shared.absent_interfaces().into_iter().map(absent))
+            .collect(),
         lists: lists(&published),
         packets: packets(&rows),
         ports: ports(shared, &published, &rows, &stats),
@@ -89,6 +94,16 @@ fn warn(
     if attached.is_empty() {
         warnings.push("no interface is filtered".to_owned());
     }
+    for interface in shared.absent_interfaces() {
+        warnings.push(format!(
+            "the interface {interface} is not filtered: it is not there, or it takes no program"
+        ));
+    }
+    if let Some(remaining) = confirm_within(published) {
+        warnings.push(format!(
+            "the last change is taken back in {remaining} s unless it is confirmed: `foobar confirm`"
+        ));
+    }
     for Attachment { interface, program, mode, note, attached, .. } in attached {
         if !attached {
             warnings
@@ -101,9 +116,7 @@ fn warn(
         }
     }
     if let Some(error) = &config.error {
-        warnings.push(format!(
-            "the configuration in force is older than the file, which cannot be used: {error}"
-        ));
+        warnings.push(format!("the configuration in force is not that of the file: {error}"));
     }
     if !shared.is_on_disk() {
         warnings.push(
@@ -133,6 +146,24 @@ fn attachment(attachment: Attachment) -> AttachmentStatus {
         attached: attachment.attached,
         note: attachment.note,
     }
+}
+
+/// An interface that ought to be filtered and is not.
+fn absent(interface: String) -> AttachmentStatus {
+    AttachmentStatus {
+        interface,
+        index: 0,
+        program: Direction::Ingress.name().to_owned(),
+        mode: "none".to_owned(),
+        attached: false,
+        note: None,
+    }
+}
+
+/// Seconds until the last change is taken back.
+fn confirm_within(published: &Published) -> Option<u64> {
+    let pending = published.intent.configured.pending.as_ref()?;
+    Some(pending.deadline.remaining().as_secs())
 }
 
 fn lists(published: &Published) -> Vec<ListStatus> {

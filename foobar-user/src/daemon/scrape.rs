@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::shared::{Published, Shared};
 use crate::{
-    kernel::{self, Engine},
+    kernel::{self, Direction, Engine},
     metrics::{
         Attachment, Build, ConfigReload, Counters, FlowTable, List, ListenQueue, Policy, Port,
         Snapshot, Source,
@@ -69,6 +69,7 @@ impl Source for Scrape {
             reload: ConfigReload {
                 successful: loaded.successful,
                 succeeded_at: Some(moment(loaded.at)),
+                confirmation_pending: published.intent.configured.pending.is_some(),
             },
             ports: ports.collect(),
             other: shared.connections(None, of_slot(0)),
@@ -80,7 +81,7 @@ impl Source for Scrape {
                 egress_audited: counters.egress_audited,
             },
             lists: lists(&published),
-            attachments,
+            attachments: attachments.into_iter().chain(absent(shared)).collect(),
             flows: FlowTable {
                 entries: flows.entries4 + flows.entries6,
                 max_entries: 2 * flows.max,
@@ -106,6 +107,16 @@ impl Source for Scrape {
     fn health(&self) -> Result<(), String> {
         if self.shared.is_detached() { Err("the filter was detached".to_owned()) } else { Ok(()) }
     }
+}
+
+/// Interfaces that ought to be filtered and are not.
+fn absent(shared: &Shared) -> impl Iterator<Item = Attachment> {
+    shared.absent_interfaces().into_iter().map(|interface| Attachment {
+        program: Direction::Ingress.name().to_owned(),
+        interface: Some(interface),
+        mode: "none".to_owned(),
+        attached: false,
+    })
 }
 
 /// Programs on interfaces, and those that observe connections everywhere.

@@ -1,7 +1,7 @@
 //! What the keeper shows to the other tasks: the engine, and what of the policy in force they need to read its counters.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -66,6 +66,8 @@ pub struct Shared {
     config: Mutex<ConfigLoaded>,
     flows: Mutex<Option<(Instant, FlowTable)>>,
     on_disk: AtomicBool,
+    /// Interfaces that ought to be filtered and are not there.
+    absent: Mutex<BTreeSet<String>>,
     /// Connections of each named port (`None`: all others) that were open when this daemon began to count, or when
     /// the ports that are told apart changed last.
     open_before: Mutex<HashMap<Option<u16>, i64>>,
@@ -79,7 +81,13 @@ impl Shared {
     pub fn new(origins: Origins, engine: Engine, intent: &Intent, tables: &Tables) -> Result<Self> {
         let legend = Arc::new(Legend::new(intent, tables));
         let open_before = open_before(&engine, &legend)?;
-        let config = ConfigLoaded { successful: true, at: origins.started_at, error: None };
+        let trouble = origins.settings.trouble.clone();
+        let config = ConfigLoaded {
+            successful: trouble.is_none(),
+            // The file was not read with success since this daemon runs.
+            at: if trouble.is_none() { origins.started_at } else { 0 },
+            error: trouble,
+        };
         Ok(Self {
             origins,
             engine: Mutex::new(Some(engine)),
@@ -90,6 +98,7 @@ impl Shared {
             config: Mutex::new(config),
             flows: Mutex::default(),
             on_disk: AtomicBool::new(true),
+            absent: Mutex::default(),
             open_before: Mutex::new(open_before),
         })
     }
@@ -161,15 +170,30 @@ impl Shared {
     }
 
     /// The configuration was read again, or could not be.
-    pub fn reloaded(&self, problem: Option<&anyhow::Error>) {
+    pub fn reloaded(&self, problem: Option<String>) {
         let mut config = lock(&self.config);
         match problem {
             None => *config = ConfigLoaded { successful: true, at: now(), error: None },
             Some(problem) => {
                 config.successful = false;
-                config.error = Some(format!("{problem:#}"));
+                config.error = Some(problem);
             }
         }
+    }
+
+    /// What the daemon was started with.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.origins.settings)
+    }
+
+    /// Interfaces that ought to be filtered and are not.
+    pub fn absent_interfaces(&self) -> BTreeSet<String> {
+        lock(&self.absent).clone()
+    }
+
+    /// See [`Self::absent_interfaces`].
+    pub fn set_absent_interfaces(&self, absent: BTreeSet<String>) {
+        *lock(&self.absent) = absent;
     }
 
     /// The last attempt to read the configuration.

@@ -6,7 +6,10 @@ use anyhow::{Context, Result};
 use tracing::{info, warn};
 
 use super::{
+    boot::Boot,
+    guard::{self, Caution},
     intent::{Intent, now},
+    interfaces,
     keeper::Keeper,
     options::{Settings, patterns},
     pipeline::Tables,
@@ -16,28 +19,40 @@ use crate::{
     control::Refusal,
     kernel::{self, Engine, EngineOptions, Store, StoreOptions, Timeouts},
     policy::{Config, Lists, model::Mode},
-    state::{self, State},
+    state::{
+        self, Configured, Problem, State,
+        configuration::{Kept, fingerprint},
+    },
 };
 
 /// Compiles the policy, persists its number and attaches the filter, or takes over what is attached.
 ///
 /// # Errors
 /// Nothing was attached or changed.
-pub fn start(settings: Arc<Settings>, mut disk: state::Store, store: Store) -> Result<Keeper> {
+pub fn start(boot: Boot, store: Store) -> Result<Keeper> {
     let started_at = now();
-    let interfaces = kernel::select_interfaces(&patterns(&settings.config))?;
-    if interfaces.is_empty() {
+    let Boot { settings, mut disk, state } = boot;
+    let named = interfaces::named(&settings.config)?;
+    if named.present.is_empty() {
         warn!("no interface matches {:?} yet", patterns(&settings.config));
     }
-    let (state, warnings) = last_state(&mut disk, &store)?;
+    let (state, warnings) = last_state(state, &mut disk, &store)?;
     let mut intent = intent(&settings.config, state)?;
 
+    if !store.has_links() {
+        let caution = Caution { force: settings.options.force, ssh_connection: None };
+        if let Err(refusal) = guard::check(None, &intent.policy(), &caution) {
+            drop(store);
+            clean_up(&settings);
+            return Err(refusal.into());
+        }
+    }
     let mut tables = Tables::read(&store)?;
     let compiled = tables.compile(&intent).context("the policy does not fit")?;
     let store = large_enough(store, &settings, compiled.counters)?;
     tables.store(&store)?;
     let options = EngineOptions {
-        interfaces,
+        interfaces: named.present.into_iter().collect(),
         replace: settings.options.replace,
         timeouts: Timeouts::of(&settings.config.flows),
     };
@@ -45,14 +60,14 @@ pub fn start(settings: Arc<Settings>, mut disk: state::Store, store: Store) -> R
     let engine = match Engine::start(store, options, &compiled) {
         Ok(engine) => engine,
         Err(problem) => {
-            // What was pinned before the first attempt failed is of no use.
-            if !was_in_force && let Err(left) = kernel::detach(&settings.options.bpf_dir) {
-                warn!("cannot clean up {}: {left}", settings.options.bpf_dir.display());
+            if !was_in_force {
+                clean_up(&settings);
             }
             return Err(problem.into());
         }
     };
     // A full disk does not keep a server without a filter; nothing of an operator's is lost with this write.
+    keep_configuration(&mut intent, &settings, &disk);
     let saved = disk.save(intent.state());
     if let Err(problem) = &saved {
         warn!("the generation that is in force is not on disk: {problem}");
@@ -68,7 +83,16 @@ pub fn start(settings: Arc<Settings>, mut disk: state::Store, store: Store) -> R
     let origins = Origins { started_at, settings, warnings };
     let shared = Shared::new(origins, engine, &intent, &tables)?;
     shared.persisted(saved.is_ok());
+    shared.set_absent_interfaces(named.absent);
     Ok(Keeper::new(Arc::new(shared), disk, tables, intent))
+}
+
+/// Removes what was pinned before the first attempt failed: it is of no use.
+fn clean_up(settings: &Settings) {
+    let bpf_dir = &settings.options.bpf_dir;
+    if let Err(left) = kernel::detach(bpf_dir) {
+        warn!("cannot clean up {}: {left}", bpf_dir.display());
+    }
 }
 
 /// A store with at least so many counters: the numbers handed out so far stay, and what was counted is carried over.
@@ -102,10 +126,33 @@ pub fn open_store(options: &StoreOptions) -> Result<Store> {
         .with_context(|| format!("cannot use the folder of pins {}", options.bpf_dir.display()))
 }
 
+/// Copies the configuration into the state folder, to start from when its file is gone or broken.
+fn keep_configuration(intent: &mut Intent, settings: &Settings, disk: &state::Store) {
+    let Some(sources) = &settings.sources else { return };
+    let configured = &mut intent.configured;
+    let same = |kept: &Kept| kept.fingerprint == fingerprint(sources);
+    if configured.current.as_ref().is_some_and(same) {
+        return;
+    }
+    match disk.keep(intent.generation, sources) {
+        Ok(kept) => {
+            configured.current = Some(kept);
+            configured.rejected = None;
+        }
+        Err(problem) => {
+            warn!("the configuration is not kept for the case that its file breaks: {problem}");
+        }
+    }
+}
+
 /// What the last daemon left. State that cannot be read does not keep a server without a filter, but neither does it change one
 /// that is in force.
-fn last_state(disk: &mut state::Store, store: &Store) -> Result<(Option<State>, Vec<String>)> {
-    let problem = match disk.load() {
+fn last_state(
+    state: Result<Option<State>, Problem>,
+    disk: &mut state::Store,
+    store: &Store,
+) -> Result<(Option<State>, Vec<String>)> {
+    let problem = match state {
         Ok(state) => return Ok((state, Vec::new())),
         Err(problem) if problem.is_about_content() => problem,
         Err(problem) => return Err(problem.into()),
@@ -138,6 +185,7 @@ fn intent(config: &Arc<Config>, state: Option<State>) -> Result<Intent> {
         mode: config.mode,
         change: String::new(),
         changed_at: 0,
+        configured: Configured::default(),
         overlays: Vec::new(),
     };
     let state = state.unwrap_or(fresh);
@@ -152,6 +200,7 @@ fn intent(config: &Arc<Config>, state: Option<State>) -> Result<Intent> {
     }
     let mut intent = Intent {
         config: Arc::clone(config),
+        configured: state.configured,
         lists,
         own_addresses: kernel::own_addresses()
             .context("cannot tell the addresses of this server")?,

@@ -1,4 +1,4 @@
-//! Changes that no operator makes: a lifetime that ends, an address that comes or goes.
+//! Changes that no operator makes: a lifetime that ends, an interface or an address that comes or goes.
 
 use std::time::Duration;
 
@@ -53,8 +53,9 @@ impl Keeper {
         }
     }
 
-    /// Follows the addresses of this server.
+    /// Follows the interfaces and addresses of this server.
     pub(super) fn follow_surroundings(&mut self) {
+        self.follow_interfaces();
         let addresses = match kernel::own_addresses() {
             Ok(addresses) => addresses,
             Err(problem) => return error!("cannot tell the addresses of this server: {problem}"),

@@ -248,13 +248,13 @@ mod tests {
         assert_eq!(port, 53);
         seen(&question("5.6.7.8", Some("icmp"), None), |packet| match &packet.transport {
             Some(TransportSlice::Icmpv4(icmp)) => {
-                assert!(matches!(icmp.icmp_type(), Icmpv4Type::EchoRequest(_)))
+                assert!(matches!(icmp.icmp_type(), Icmpv4Type::EchoRequest(_)));
             }
             other => panic!("{other:?}"),
         });
         seen(&question("2001:db8::9", Some("icmpv6"), Some(9)), |packet| match &packet.transport {
             Some(TransportSlice::Icmpv6(icmp)) => {
-                assert!(matches!(icmp.icmp_type(), Icmpv6Type::EchoRequest(_)))
+                assert!(matches!(icmp.icmp_type(), Icmpv6Type::EchoRequest(_)));
             }
             other => panic!("{other:?}"),
         });

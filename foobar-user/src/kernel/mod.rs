@@ -40,8 +40,8 @@ pub use error::{ErrorKind, KernelError};
 pub use events::Events;
 pub use instance::ProgramFacts;
 pub use netlink::{
-    ChangeStream, Changes, Interface, ListenQueue, established, interfaces, listen_queues,
-    own_addresses, select_interfaces,
+    ChangeStream, Changes, Interface, ListenQueue, established, established_peers, interfaces,
+    listen_queues, own_addresses, select_interfaces,
 };
 pub use observer::{Hook, Observer};
 pub use probe::{Features, probe};

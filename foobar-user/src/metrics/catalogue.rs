@@ -208,6 +208,8 @@ rows! {
             "1 if the configuration was last read without errors, 0 if not; the start counts as well.";
         CONFIG_RELOAD_SUCCESS_TIMESTAMP = "config_last_reload_success_timestamp_seconds", Gauge, [],
             "When the configuration was last read without errors, in seconds since 1970; 0 if it never was.";
+        CONFIG_CONFIRMATION_PENDING = "config_confirmation_pending", Gauge, [],
+            "1 while the last change of the configuration waits for `foobar confirm` and is taken back otherwise, else 0.";
         BUILD_INFO = "build_info", Gauge, [VERSION, REVISION],
             "Which foobar this is; always 1.";
     }

@@ -23,6 +23,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
             &row::CONFIG_RELOAD_SUCCESS_TIMESTAMP,
             seconds_since_1970(reload.succeeded_at),
         ),
+        Family::single(&row::CONFIG_CONFIRMATION_PENDING, f64::from(reload.confirmation_pending)),
         build_info,
     ];
     families.extend(attachments(snapshot));

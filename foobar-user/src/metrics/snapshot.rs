@@ -85,6 +85,8 @@ pub struct ConfigReload {
     pub successful: bool,
     /// When an attempt last succeeded; `None` if the daemon runs from its last good state.
     pub succeeded_at: Option<SystemTime>,
+    /// Whether the last change is taken back unless it is confirmed.
+    pub confirmation_pending: bool,
 }
 
 /// A port that is told apart from others.

@@ -13,6 +13,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;
+pub mod guard;
 pub mod labels;
 pub mod lists;
 pub mod model;

@@ -90,7 +90,7 @@ mod tests {
     fn a_clock_that_was_set_makes_a_long_silence_at_most() {
         let jump = shown(&[5 * SECOND, NOW])[1];
         assert_eq!(jump, 366 * 86_400 * HZ);
-        let at_1000_hz = jump / HZ * 1000 >> foobar_common::flow::TICK_SHIFT;
+        let at_1000_hz = (jump / HZ * 1000) >> foobar_common::flow::TICK_SHIFT;
         assert!(at_1000_hz < u64::from(u32::MAX / 2), "the programs count in 32 bits");
         assert_eq!(shown(&[u64::MAX, 1, u64::MAX])[1], 0);
     }

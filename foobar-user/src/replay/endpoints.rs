@@ -75,7 +75,11 @@ mod tests {
         let tcp = told(|frame| v4().tcp(51000, 80, 1, 1).write_to_vec(frame, &[]).unwrap());
         assert_eq!(tcp, "tcp 5.6.7.8:51000 > 192.0.2.1:80");
         let udp = told(|frame| {
-            ethernet().ipv6([0xfe; 16], [1; 16], 64).udp(53, 5353).write_to_vec(frame, &[]).unwrap()
+            ethernet()
+                .ipv6([0xfe; 16], [1; 16], 64)
+                .udp(53, 5353)
+                .write_to_vec(frame, &[])
+                .unwrap();
         });
         assert_eq!(
             udp,
@@ -88,7 +92,7 @@ mod tests {
         let gre = told(|frame| v4().write_to_vec(frame, IpNumber::GRE, &[0; 8]).unwrap());
         assert_eq!(gre, "gre 5.6.7.8 > 192.0.2.1");
         let lldp = told(|frame| {
-            frame.extend([0x01, 0x80, 0xc2, 0, 0, 14, 2, 0, 0, 0, 0, 1, 0x88, 0xcc, 0, 0])
+            frame.extend([0x01, 0x80, 0xc2, 0, 0, 14, 2, 0, 0, 0, 0, 1, 0x88, 0xcc, 0, 0]);
         });
         assert_eq!(lldp, "ethertype 0x88cc");
         assert_eq!(told(|frame| frame.extend([1, 2, 3])), "no Ethernet frame");

@@ -55,7 +55,8 @@ impl Judge {
         Ok(Self { sandbox, labels })
     }
 
-    /// Runs a frame through its program at this time; it is remembered. What the kernel's test run does not take is shortened.
+    /// Runs a frame through its program at this time; it is remembered. What is too short or
+    /// too long for the kernel's test run gets another length.
     ///
     /// # Errors
     /// The kernel refuses the run.
@@ -70,7 +71,10 @@ impl Judge {
         }
         match direction {
             Direction::Ingress => length::shorten(frame, length::INGRESS),
-            Direction::Egress => length::shorten(frame, length::EGRESS),
+            Direction::Egress => {
+                length::shorten(frame, length::EGRESS);
+                length::lengthen(frame, length::EGRESS_LEAST);
+            }
         }
         let request = TraceRequest { direction, frame, read_only: false, jiffies };
         self.meaning(&self.sandbox.trace(&request)?)

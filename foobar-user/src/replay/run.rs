@@ -1,6 +1,6 @@
 //! The replay itself: frame by frame, in the capture's order.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{
     capture::{Capture, Frame},
@@ -64,11 +64,14 @@ impl<V: Verdicts> Replay<'_, V> {
             let direction = self.local.direction(&frame);
             let jiffies = clock.jiffies(frame.time_ns);
             let Frame { index, mut bytes, truncated, .. } = frame;
-            let finding = self.judge.judge(direction, &mut bytes, jiffies)?;
+            let failed = || format!("frame {index} of the capture cannot be judged");
+            let finding = self.judge.judge(direction, &mut bytes, jiffies).with_context(failed)?;
             tally.count(&finding);
             let against = match self.against {
                 None => None,
-                Some(other) => Some(other.judge(direction, &mut bytes, jiffies)?),
+                Some(other) => {
+                    Some(other.judge(direction, &mut bytes, jiffies).with_context(failed)?)
+                }
             };
             if against == Some(finding) {
                 continue;
@@ -115,7 +118,7 @@ mod tests {
             self.seen.borrow_mut().push((direction, frame.len(), jiffies));
             let (reason, rule) = match direction {
                 Direction::Egress => (Reason::Egress, None),
-                Direction::Ingress if frame.len() % 2 == 0 || self.lenient => {
+                Direction::Ingress if frame.len().is_multiple_of(2) || self.lenient => {
                     (Reason::Rule, Some("even"))
                 }
                 Direction::Ingress => (Reason::NoRule, None),

@@ -64,7 +64,7 @@ impl Tally {
                 frames,
             })
             .collect();
-        reasons.sort_by(|a, b| b.frames.cmp(&a.frames));
+        reasons.sort_by_key(|count| std::cmp::Reverse(count.frames));
         Summary {
             frames: self.counts.values().sum(),
             passed: of(Verdict::Pass),

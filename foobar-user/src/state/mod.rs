@@ -1,11 +1,14 @@
-//! What the daemon keeps on disk: the runtime changes and the generation they led to.
+//! What the daemon keeps on disk: the configuration, the runtime changes and the generation they led to.
 //!
 //! - [`disk`]: how a file is replaced: temporary file, fsync, rename, fsync of the folder.
 //! - [`document`]: version and checksum around what is stored.
 //! - [`saved`]: what is kept.
+//! - [`configuration`]: the last good configuration; [`deadline`]: until when a change waits to be confirmed.
 //! - [`store`]: the state folder: load, save, keep a damaged file aside.
 //! - [`problem`]: why stored state cannot be used.
 
+pub mod configuration;
+pub mod deadline;
 pub mod disk;
 pub mod document;
 pub mod problem;
@@ -14,6 +17,8 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
+pub use configuration::{Configured, Pending};
+pub use deadline::Deadline;
 pub use problem::Problem;
 pub use saved::State;
 pub use store::Store;

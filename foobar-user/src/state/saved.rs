@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Configured;
 use crate::policy::{
     lists::{ListKind, NamedOverlay},
     model::Mode,
@@ -22,6 +23,9 @@ pub struct State {
     pub change: String,
     /// When that was, seconds since 1970.
     pub changed_at: u64,
+    /// The configuration.
+    #[serde(default)]
+    pub configured: Configured,
     /// The runtime changes of the lists.
     pub overlays: Vec<NamedOverlay>,
 }

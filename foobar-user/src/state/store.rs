@@ -1,4 +1,5 @@
-//! The state folder: `state.json`, and `lists/` for replaced lists that are too long for it.
+//! The state folder: `state.json`, `lists/` for replaced lists that are too long for it, `configurations/` for copies of the
+//! configuration.
 
 use std::{
     collections::HashSet,
@@ -8,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Problem,
+    Configured, Problem,
+    configuration::Kept,
     disk::{self, Disk, LocalDisk},
     document,
     saved::{ListFile, LongList, State, Stored},
@@ -19,6 +21,8 @@ use crate::policy::PrefixSet;
 const FILE: &str = "state.json";
 /// Folder of the long lists.
 const LISTS: &str = "lists";
+/// Folder of the copies of configurations.
+const CONFIGURATIONS: &str = "configurations";
 
 /// The state folder of one daemon, which holds its lock.
 pub struct Store {
@@ -33,6 +37,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// Whether an earlier daemon left something there.
+    pub fn is_there(folder: &Path) -> bool {
+        fs::symlink_metadata(folder.join(FILE)).is_ok()
+    }
+
     /// Opens a state folder, creates it where it is missing, and locks it.
     ///
     /// # Errors
@@ -49,6 +58,7 @@ impl Store {
         disk::private_folder(folder)?;
         let lock = disk::lock_folder(folder)?;
         disk::private_folder(&folder.join(LISTS))?;
+        disk::private_folder(&folder.join(CONFIGURATIONS))?;
         Ok(Self {
             folder: folder.to_owned(),
             disk,
@@ -92,6 +102,7 @@ impl Store {
     /// The step that failed, with its file.
     pub fn save(&mut self, state: State) -> Result<(), Problem> {
         let generation = state.generation;
+        let configured = state.configured.clone();
         let (state, long) = Stored::split(state);
         let lists = long
             .into_iter()
@@ -109,7 +120,7 @@ impl Store {
         }
         self.current = Some(bytes);
         self.written = lists;
-        self.sweep();
+        self.sweep(&configured);
         Ok(())
     }
 
@@ -176,13 +187,30 @@ impl Store {
         Ok(set)
     }
 
-    /// Removes list files that the document does not name; one that stays costs room, nothing else.
-    fn sweep(&self) {
-        let used: HashSet<&str> = self.written.iter().map(|(_, file)| file.file.as_str()).collect();
-        for entry in fs::read_dir(self.folder.join(LISTS)).into_iter().flatten().flatten() {
-            if !entry.file_name().to_str().is_some_and(|name| used.contains(name)) {
-                let _ = fs::remove_file(entry.path());
-            }
+    /// Removes files that the document does not name; one that stays costs room, nothing else.
+    fn sweep(&self, configured: &Configured) {
+        let lists = self.written.iter().map(|(_, file)| file.file.as_str()).collect();
+        sweep_folder(&self.folder.join(LISTS), &lists);
+        let previous = configured.pending.as_ref().map(|pending| &pending.previous);
+        let kept = configured.current.iter().chain(previous);
+        sweep_folder(&self.configurations(), &kept.flat_map(Kept::files).collect());
+    }
+
+    /// The folder of the copies of configurations.
+    pub(super) fn configurations(&self) -> PathBuf {
+        self.folder.join(CONFIGURATIONS)
+    }
+
+    /// The steps of writing.
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+}
+
+fn sweep_folder(folder: &Path, used: &HashSet<&str>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_name().to_str().is_some_and(|name| used.contains(name)) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

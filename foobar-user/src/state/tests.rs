@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Problem, State, Store, disk::Disk, document};
+use super::{Configured, Problem, State, Store, disk::Disk, document};
 use crate::policy::{
     ListKind, Prefix, PrefixSet,
     lists::{NamedOverlay, Overlay},
@@ -82,6 +82,7 @@ fn state(generation: u64) -> State {
         mode: Mode::Enforce,
         change: format!("change {generation}"),
         changed_at: 1_700_000_000,
+        configured: Configured::default(),
         overlays: vec![
             NamedOverlay { kind: ListKind::Allow, name: "admins".into(), overlay: short },
             NamedOverlay {

@@ -98,7 +98,7 @@ fn limit() -> Vec<Row> {
             passes(
                 "v4-echo-limit-other-source",
                 EchoRequest,
-                { v4(REMOTE.v4, SERVER.v4).icmp(8, 0, [0; 4], &[]) },
+                v4(REMOTE.v4, SERVER.v4).icmp(8, 0, [0; 4], &[]),
                 "others have their own",
             ),
             ping4(),

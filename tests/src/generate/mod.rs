@@ -1,7 +1,7 @@
 //! Random policies and random frames, from a seed. The frames are made to hit: their addresses stand at the edges of the
 //! policy's prefixes, their ports are those of its rules or next to them, and many answer a frame that went before.
 //!
-//! - [`policy`]: policies.
+//! - [`policy`]: random policies that the compiler accepts.
 //! - [`pool`]: addresses and ports worth trying.
 //! - [`traffic`]: a conversation of frames in both directions.
 //! - [`mutate`]: frames bent and broken.

@@ -21,7 +21,7 @@ pub(super) fn options(random: &mut Rng, packet: Packet) -> Packet {
         &[7, 0, 131, 3],
         &[1; 40],
     ];
-    packet.options(*one(random, &options))
+    packet.options(options[random.usize(..options.len())])
 }
 
 /// Up to ten extension headers.

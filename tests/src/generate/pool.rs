@@ -50,7 +50,7 @@ impl Pool {
                         last,
                         first.wrapping_sub(1),
                         last.wrapping_add(1),
-                        first ^ (last - first) / 2,
+                        first + (last - first) / 2,
                     ];
                     pool.v4.extend(edges.map(Ipv4Addr::from));
                 }
@@ -61,7 +61,7 @@ impl Pool {
                         last,
                         first.wrapping_sub(1),
                         last.wrapping_add(1),
-                        first ^ (last - first) / 2,
+                        first + (last - first) / 2,
                     ];
                     pool.v6.extend(edges.map(Ipv6Addr::from));
                 }

@@ -6,6 +6,7 @@
 mod clients;
 mod command;
 mod daemon;
+mod echo;
 mod lan;
 mod leaks;
 mod link;
@@ -20,6 +21,7 @@ mod wait;
 pub use clients::{Curl, Fetched, curl, python, tcp_connects};
 pub use command::{Output, foobar_binary, run, try_run};
 pub use daemon::Daemon;
+pub use echo::{UdpEcho, ask, ping};
 pub use lan::Lan;
 pub use leaks::Leaks;
 pub use link::{add_address, bridge, veth};

@@ -37,6 +37,8 @@ pub type Fragmented = (IpAddr, IpAddr, u32, Option<u8>);
 enum State {
     Opening,
     Established,
+    /// The other end said that it is over; as long as the server goes on, it is not.
+    ClosedByPeer,
     Closing,
 }
 
@@ -83,7 +85,7 @@ impl Memory {
         let state = match self.flows.get(&tuple) {
             _ if closes => State::Closing,
             _ if opens => State::Opening,
-            Some(flow) if before != Known::No => flow.state,
+            Some(flow) if before != Known::No && flow.state != State::ClosedByPeer => flow.state,
             _ => State::Established,
         };
         let is_clear = closes || opens || before != Known::Perhaps;
@@ -103,7 +105,7 @@ impl Memory {
         let limit = match (tuple.protocol, flow.state) {
             (6, State::Opening) => timeout::TCP_OPENING,
             (6, State::Established) => timeout::TCP_ESTABLISHED,
-            (6, State::Closing) => timeout::TCP_CLOSING,
+            (6, State::ClosedByPeer | State::Closing) => timeout::TCP_CLOSING,
             (17, _) => timeout::UDP,
             _ => timeout::ICMP,
         };
@@ -115,7 +117,8 @@ impl Memory {
         if let Some(flow) = self.flows.get_mut(tuple) {
             flow.seen = now;
             flow.state = match flow.state {
-                _ if closes => State::Closing,
+                State::Closing => State::Closing,
+                _ if closes => State::ClosedByPeer,
                 State::Opening => State::Established,
                 state => state,
             };

@@ -121,7 +121,10 @@ fn tables_that_outlive_instances_can_be_resized() {
         .unwrap()
         .map(|pin| pin.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(left.len(), 13, "{left:?}");
+    assert!(
+        left.iter().all(|pin| !pin.contains('-')),
+        "a successor was left beside a map: {left:?}"
+    );
     drop(engine);
     host.detach();
 }

@@ -27,6 +27,9 @@ pub const TESTS: &[Tool] = &[
     Tool { program: "prometheus", package: "prometheus", service: Some("prometheus.service") },
     tool("promtool", "prometheus"),
     tool("python3", "python3"),
+    tool("setpriv", "util-linux"),
+    tool("bpftool", "bpftool"),
+    tool("ping", "iputils-ping"),
 ];
 
 /// What xtask/vm-run.sh needs.

@@ -32,7 +32,7 @@ pub struct WatchQuery {
 #[serde(untagged)]
 pub enum Line {
     /// A packet.
-    Event(Event),
+    Event(Box<Event>),
     /// Packets that were not told of.
     Suppressed(Suppressed),
 }

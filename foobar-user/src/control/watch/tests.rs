@@ -33,7 +33,7 @@ impl Fixture {
             while let Some(command) = inbox.recv().await {
                 match command {
                     Command::Watch(query, reply) => {
-                        reply.send(watched.watch(query).ok_or_else(Refusal::stopping)).unwrap()
+                        reply.send(watched.watch(query).ok_or_else(Refusal::stopping)).unwrap();
                     }
                     Command::Explain(question, reply) => reply.send(answer(&question)).unwrap(),
                     other => panic!("no test here asks {other:?}"),

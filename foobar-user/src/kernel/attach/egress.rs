@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::Held;
+use super::{Held, foreign};
 use crate::kernel::{
     error::{ErrorKind, KernelError},
     netlink::{Interface, Refusal, clsact},
@@ -28,6 +28,9 @@ pub(super) fn attach(program: BorrowedFd<'_>, interface: &Interface) -> Result<H
 /// Puts the program there as a filter, or in place of the one that is there.
 pub(super) fn put(program: BorrowedFd<'_>, interface: &Interface) -> Result<(), KernelError> {
     clsact::put(interface.index, program).map_err(|refusal: Refusal| {
+        if refusal.error.raw_os_error() == Some(libc::ENODEV) {
+            return foreign::gone(interface);
+        }
         let what = format!("{} takes no egress filter (clsact): {refusal}", interface.name);
         KernelError::new(ErrorKind::Refused, what)
             .advise("the kernel needs CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF")

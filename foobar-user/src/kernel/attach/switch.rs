@@ -115,11 +115,14 @@ impl<'a> Switch<'a> {
         Ok(held)
     }
 
-    /// Replaces the program of a clsact filter of ours.
-    pub fn take_over_filter(&mut self, interface: &Interface) -> Result<(), KernelError> {
+    /// Replaces the program of a clsact filter of ours. `false`: its interface is gone.
+    pub fn take_over_filter(&mut self, interface: &Interface) -> Result<bool, KernelError> {
         let before = clsact::find(interface.index).ok().flatten();
-        egress::put(self.new.egress(), interface)?;
-        self.remember_filter(interface, before)
+        match egress::put(self.new.egress(), interface) {
+            Err(error) if error.kind() == ErrorKind::NoSuchInterface => return Ok(false),
+            result => result?,
+        }
+        self.remember_filter(interface, before).map(|()| true)
     }
 
     fn remember_filter(

@@ -120,7 +120,7 @@ impl Engine {
                     Some(link) => {
                         switch.take_over(direction, link.as_fd(), &guarded.interface.name)?
                     }
-                    None => switch.take_over_filter(&guarded.interface).map(|()| true)?,
+                    None => switch.take_over_filter(&guarded.interface)?,
                 };
                 if !there {
                     gone.push(guarded.interface.clone());

@@ -36,6 +36,13 @@ impl Engine {
             .collect())
     }
 
+    /// An interface has another name. What is attached to it stays.
+    pub fn rename(&mut self, interface: &Interface) {
+        if let Some(guarded) = self.guarded.get_mut(&interface.index) {
+            guarded.interface = interface.clone();
+        }
+    }
+
     /// Takes the programs off one interface, or forgets one that is gone.
     ///
     /// # Errors

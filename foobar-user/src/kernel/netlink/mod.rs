@@ -13,6 +13,6 @@ mod xdp;
 pub use changes::{ChangeStream, Changes};
 pub use interfaces::{Interface, interfaces, own_addresses, select_interfaces};
 pub(super) use sockets::{Connection, State, connections};
-pub use sockets::{ListenQueue, established, listen_queues};
+pub use sockets::{ListenQueue, established, established_peers, listen_queues};
 pub(super) use wire::Refusal;
 pub(super) use xdp::{Attached, attached, refusal_text, remove};

@@ -1,7 +1,7 @@
 //! The kernel's socket tables (sock_diag(7)): who listens, and which connections exist.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
@@ -96,6 +96,21 @@ pub fn established() -> Result<BTreeMap<u16, u64>, KernelError> {
     Ok(count)
 }
 
+/// Established TCP connections to ports that some socket listens on: the local port and the peer, one for each connection.
+///
+/// # Errors
+/// If the kernel does not answer.
+pub fn established_peers() -> Result<Vec<(u16, IpAddr)>, KernelError> {
+    let listening: BTreeSet<u16> = listen_queues()?.into_iter().map(|queue| queue.port).collect();
+    let mut found = Vec::new();
+    dump(libc::IPPROTO_TCP, ESTABLISHED, |socket| {
+        if listening.contains(&socket.local.1) {
+            found.push((socket.local.1, socket.remote.0));
+        }
+    })?;
+    Ok(found)
+}
+
 /// Calls `each` with all TCP sockets that have a remote side or listen, and all connected UDP sockets.
 pub(in crate::kernel) fn connections(mut each: impl FnMut(&Connection)) -> Result<(), KernelError> {
     dump(libc::IPPROTO_TCP, ESTABLISHED | SYN_SENT | CLOSING | LISTEN, &mut each)?;
@@ -180,6 +195,8 @@ mod tests {
         assert!(queue.limit >= 1);
         let _accepted = listener.accept().unwrap();
         assert_eq!(established().unwrap().get(&port), Some(&1));
+        let peers = established_peers().unwrap();
+        assert!(peers.contains(&(port, IpAddr::V4(Ipv4Addr::LOCALHOST))), "{peers:?}");
     }
 
     #[test]

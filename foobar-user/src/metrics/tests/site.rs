@@ -44,6 +44,7 @@ pub fn three_ports() -> Snapshot {
         reload: ConfigReload {
             successful: true,
             succeeded_at: Some(UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
+            confirmation_pending: false,
         },
         ports: vec![port(80, false), port(443, true), port(22, false)],
         meanings: Arc::new(Meanings::new(meanings)),

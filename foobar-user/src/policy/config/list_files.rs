@@ -1,7 +1,6 @@
 //! `[allowlists.NAME]` and `[blocklists.NAME]`, and the files that they name.
 
 use std::{
-    fs, io,
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
@@ -65,8 +64,12 @@ fn read_one(mut section: Section<'_, '_>) -> (PrefixSet, Option<(PathBuf, Prefix
         let path = values::string(&section, &value, "`file`", FILE_HELP)?;
         let folder = section.reader().file().parent().unwrap_or(Path::new(""));
         let path = folder.join(path);
-        let set = match read_file(&path) {
-            Ok(bytes) => file_entries(section.reader(), &path, &bytes),
+        let set = match section.reader().list_file(&path) {
+            Ok(bytes) => {
+                let set = file_entries(section.reader(), &path, &bytes);
+                section.reader().keep(&path, bytes);
+                set
+            }
             Err(error) => {
                 section.error(
                     value.span(),
@@ -80,13 +83,6 @@ fn read_one(mut section: Section<'_, '_>) -> (PrefixSet, Option<(PathBuf, Prefix
     });
     section.finish();
     (inline, file)
-}
-
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    fs::read(path)
 }
 
 /// Entries of the configuration itself.

@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use super::{
     Choices, Config, Flows, Interfaces, Limits, ListConfig, Loaded, Log, MAX_NAMED_PORTS, Metrics,
-    Observed, egress, list_files, reachable,
+    Observed, Sources, egress, list_files, reachable,
     reader::Reader,
     rules::{self, Names},
     section::Section,
@@ -47,26 +47,40 @@ impl Config {
     /// # Errors
     /// All mistakes of all files at once.
     pub fn parse(text: &str, path: &Path) -> Result<Loaded, ConfigError> {
-        let reader = Reader::new(text, path);
-        let (root, errors) = DeTable::parse_recoverable(text);
-        for error in errors {
-            reader.error(
-                error.span().unwrap_or_default(),
-                format!("this is not TOML: {}", error.message()),
-                "see https://toml.io for the syntax; strings need quotes",
-            );
-        }
-        // What could be saved of a broken file would raise errors that are none.
-        if reader.has_errors() {
-            return Err(ConfigError { diagnostics: reader.into_diagnostics() });
-        }
-        let span = root.span();
-        let config = read(Section::new(&reader, "the configuration", span, root.into_inner()));
-        if reader.has_errors() {
-            return Err(ConfigError { diagnostics: reader.into_diagnostics() });
-        }
-        Ok(Loaded { config, notes: reader.into_diagnostics() })
+        read_text(Reader::new(text, path, None), text, path)
     }
+
+    /// Reads a configuration once more from what it was read from before; no file is opened.
+    ///
+    /// # Errors
+    /// Those of [`Config::parse`], where another version of this program read it.
+    pub fn from_sources(sources: &Sources) -> Result<Loaded, ConfigError> {
+        let Sources { path, text, files } = sources;
+        read_text(Reader::new(text, path, Some(files)), text, path)
+    }
+}
+
+fn read_text(reader: Reader<'_>, text: &str, path: &Path) -> Result<Loaded, ConfigError> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        reader.error(
+            error.span().unwrap_or_default(),
+            format!("this is not TOML: {}", error.message()),
+            "see https://toml.io for the syntax; strings need quotes",
+        );
+    }
+    // What could be saved of a broken file would raise errors that are none.
+    if reader.has_errors() {
+        return Err(ConfigError { diagnostics: reader.into_diagnostics() });
+    }
+    let span = root.span();
+    let config = read(Section::new(&reader, "the configuration", span, root.into_inner()));
+    if reader.has_errors() {
+        return Err(ConfigError { diagnostics: reader.into_diagnostics() });
+    }
+    let sources =
+        Sources { path: path.to_owned(), text: text.to_owned(), files: reader.take_files() };
+    Ok(Loaded { config, notes: reader.into_diagnostics(), sources })
 }
 
 fn read(mut root: Section<'_, '_>) -> Config {

@@ -15,6 +15,7 @@ mod reader;
 mod rules;
 mod section;
 mod services;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -29,6 +30,7 @@ pub use limits::{Limits, Period, Rate, RateLimit};
 pub use named_ports::MAX_NAMED_PORTS;
 pub use rules::MAX_RULES;
 pub use services::{Flows, Log, Metrics, Observed, ObservedProtocol};
+pub use sources::Sources;
 
 use super::{
     diagnostic::Diagnostic,
@@ -44,6 +46,8 @@ pub struct Loaded {
     pub config: Config,
     /// Notes, in the order of the files. None of them is an error.
     pub notes: Vec<Diagnostic>,
+    /// What it was read from.
+    pub sources: Sources,
 }
 
 /// What the configuration file says, with defaults filled in.

@@ -1,6 +1,12 @@
 //! The text of a configuration, and what was found in it so far.
 
-use std::{cell::RefCell, ops::Range, path::Path};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fs, io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use crate::policy::diagnostic::{Diagnostic, Severity};
 
@@ -11,10 +17,18 @@ pub(super) struct Reader<'t> {
     /// Where each line starts, in bytes.
     lines: Vec<usize>,
     diagnostics: RefCell<Vec<Diagnostic>>,
+    /// List files that were kept, to be read instead of those on disk.
+    kept: Option<&'t BTreeMap<PathBuf, Vec<u8>>>,
+    /// List files that were read.
+    files: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(text: &'t str, file: &'t Path) -> Self {
+    pub(super) fn new(
+        text: &'t str,
+        file: &'t Path,
+        kept: Option<&'t BTreeMap<PathBuf, Vec<u8>>>,
+    ) -> Self {
         let starts =
             text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         Reader {
@@ -22,6 +36,8 @@ impl<'t> Reader<'t> {
             file,
             lines: std::iter::once(0).chain(starts).collect(),
             diagnostics: RefCell::default(),
+            kept,
+            files: RefCell::default(),
         }
     }
 
@@ -71,6 +87,27 @@ impl<'t> Reader<'t> {
         help: Option<String>,
     ) {
         self.report(Severity::Note, span, message, help);
+    }
+
+    /// What a list file holds.
+    pub(super) fn list_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match self.kept {
+            Some(kept) => kept.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into()),
+            None if !fs::metadata(path)?.is_file() => {
+                Err(io::Error::other("it is not a regular file"))
+            }
+            None => fs::read(path),
+        }
+    }
+
+    /// Notes what a list file held.
+    pub(super) fn keep(&self, path: &Path, content: Vec<u8>) {
+        self.files.borrow_mut().insert(path.to_owned(), content);
+    }
+
+    /// The list files that were read.
+    pub(super) fn take_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        self.files.take()
     }
 
     /// A finding in another file, such as a list file.

@@ -13,11 +13,22 @@ pub const INGRESS: usize = 0xffff;
 /// longer is a batch that the network card would have cut into segments.
 pub const EGRESS: usize = 2048;
 
+/// The shortest frame that the egress program is run on: BPF_PROG_TEST_RUN wants a whole IP header where the EtherType says so. It
+/// is the least that Ethernet sends, without checksum (`ETH_ZLEN` of linux/if_ether.h).
+pub const EGRESS_LEAST: usize = 60;
+
 /// Gives a frame back as many bytes as the capture cut off, as zeros: its lengths then agree, and so does the verdict as far as the
 /// headers were captured.
 pub fn pad(frame: &mut Vec<u8>, cut: usize) {
     let whole = frame.len().saturating_add(cut).min(LONGEST.max(frame.len()));
     frame.resize(whole, 0);
+}
+
+/// Gives a frame at least this many bytes, as zeros behind it, as a network card does.
+pub fn lengthen(frame: &mut Vec<u8>, least: usize) {
+    if frame.len() < least {
+        frame.resize(least, 0);
+    }
 }
 
 /// Shortens a frame to `most` bytes as segmentation would have: the payload ends earlier and the headers say so.
@@ -123,6 +134,15 @@ mod tests {
         let mut other = vec![0xaa; 5000];
         shorten(&mut other, EGRESS);
         assert_eq!(other, vec![0xaa; EGRESS]);
+    }
+
+    #[test]
+    fn frames_that_are_too_short_get_zeros() {
+        let mut frame = vec![1; 14];
+        lengthen(&mut frame, EGRESS_LEAST);
+        assert_eq!((frame.len(), frame[13], frame[14]), (60, 1, 0));
+        lengthen(&mut frame, 14);
+        assert_eq!(frame.len(), 60);
     }
 
     #[test]

@@ -190,7 +190,9 @@ fn cooked_and_raw_captures_become_ethernet() {
         [&[0x86, 0xdd, 0, 0, 0, 0, 0, 3, 0, 1, 4, 6, 2, 0, 0, 0, 0, 7, 0, 0][..], &[0x60]].concat();
     let tunnel = [&[0, 0, 0xff, 0xfe, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x08, 0x00][..], &v4].concat();
     let mac = Some([2, 0, 0, 0, 0, 7]);
-    let cases: [(u32, &[u8], [u8; 2], Option<[u8; 6]>); 5] = [
+    /// Link type, bytes, EtherType and source MAC address that follow.
+    type Case<'c> = (u32, &'c [u8], [u8; 2], Option<[u8; 6]>);
+    let cases: [Case<'_>; 5] = [
         (113, &cooked, [8, 0], mac),
         (113, &tunnel, [8, 0], None),
         (276, &cooked2, [0x86, 0xdd], mac),

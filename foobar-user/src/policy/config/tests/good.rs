@@ -21,7 +21,7 @@ fn notes(text: &str) -> Vec<(u32, String)> {
 
 #[test]
 fn an_empty_file_lets_nobody_in_and_everything_out() {
-    let Loaded { config, notes } = parse("").unwrap();
+    let Loaded { config, notes, .. } = parse("").unwrap();
     assert!(notes.is_empty());
     assert_eq!((config.interfaces, config.mode), (Interfaces::Default, Mode::Enforce));
     assert_eq!(config.metrics.listen.unwrap().to_string(), "127.0.0.1:9898");
@@ -87,7 +87,7 @@ fn everything_that_can_be_said() {
         [log]
         drops = 0
     "#;
-    let Loaded { config, notes } = parse(text).unwrap();
+    let Loaded { config, notes, .. } = parse(text).unwrap();
     assert!(notes.is_empty(), "{notes:?}");
     assert_eq!(config.interfaces, Interfaces::Patterns(vec!["eth0".into(), "wg*".into()]));
     assert_eq!(config.mode, Mode::Audit);
@@ -155,7 +155,7 @@ fn entries_of_the_configuration_and_of_a_file_add_up() {
     .unwrap();
     let path = folder.path().join("foobar.toml");
     fs::write(&path, "[blocklists.abuse]\nentries = [\"10.0.0.1\", \"2001:db8::1/32\"]\nfile = \"lists/abuse.txt\"\n").unwrap();
-    let Loaded { config, notes } = Config::load(&path).unwrap();
+    let Loaded { config, notes, .. } = Config::load(&path).unwrap();
     assert_eq!(
         config.lists[0].entries.to_text(),
         "10.0.0.1/32\n10.0.0.2/32\n203.0.113.0/24\n2001:db8::/32\n"
@@ -248,7 +248,7 @@ from = "any"
 #[test]
 fn the_example_configuration() {
     let example = include_str!("../../../../../deploy/foobar.example.toml");
-    let Loaded { config, notes } = parse(example).unwrap();
+    let Loaded { config, notes, .. } = parse(example).unwrap();
     assert!(notes.is_empty(), "{notes:?}");
     assert_eq!((config.mode, &config.interfaces), (Mode::Audit, &Interfaces::Default));
     let names: Vec<_> = config.rules.iter().map(|rule| rule.name.as_str()).collect();
