@@ -53,7 +53,9 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
-            if let Some(help) = error.chain().find_map(|error| error.downcast_ref::<KernelError>()?.help()) {
+            if let Some(help) =
+                error.chain().find_map(|error| error.downcast_ref::<KernelError>()?.help())
+            {
                 eprintln!("  help: {help}");
             }
             ExitCode::FAILURE

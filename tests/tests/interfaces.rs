@@ -108,3 +108,23 @@ fn a_reload_changes_the_interfaces_and_a_later_start_waits_for_them() {
     veth(&lan.server, "lan0", &peer, "peer0");
     becomes(&daemon, "lan0", Some(1.0));
 }
+
+/// An interface that is gone must not keep a change from being taken back.
+#[test]
+fn a_change_is_taken_back_although_an_interface_is_gone() {
+    let _leaks = Leaks::watch();
+    let lan = Lan::new();
+    let peer = Netns::new();
+    veth(&lan.server, "lan0", &peer, "peer0");
+    let both = CONFIGURATION.replace("\"wan*\"", "\"lan0\"");
+    let daemon = Daemon::start(&lan.server, &both);
+    daemon.configure(&CONFIGURATION.replace("ports = [80]", "ports = [81]"));
+    daemon.ok(&["reload", "--confirm", "1s"]);
+    lan.server.ip("link delete lan0");
+    eventually("the change to be taken back", 2 * SECOND, || {
+        let page = daemon.scrape();
+        let waits = page.sum("foobar_config_confirmation_pending", &[]);
+        if waits == 0.0 { Ok(()) } else { Err(daemon.log()) }
+    });
+    assert_eq!((attached(&daemon, "eth0"), attached(&daemon, "lan0")), (Some(1.0), Some(0.0)));
+}

@@ -51,7 +51,7 @@ fn million6(offset: u32, more: &str) -> String {
         let upper = 2 * number + offset;
         let (high, low) = (upper >> 16, upper & 0xffff);
         let _ = match number % 10 {
-            0 => writeln!(text, "2001:db8:{:x}:{low:x}::{number:x}", 0x1000 + high),
+            0 => writeln!(text, "2001:db8:{:x}:{low:x}::{low:x}", 0x1000 + high),
             1 => writeln!(text, "2a00:{high:x}:{low:x}::/48"),
             _ => writeln!(text, "2001:db8:{:x}:{low:x}::/64", 0x1000 + high),
         };
@@ -60,7 +60,6 @@ fn million6(offset: u32, more: &str) -> String {
 }
 
 /// What a stream of datagrams went through.
-#[derive(Debug)]
 struct Stream {
     sent: u64,
     received: u64,
@@ -81,7 +80,7 @@ fn stream_while<T>(lan: &Lan, client: &Netns, work: impl FnOnce() -> T) -> (T, S
         socket.connect((server, 9999)).expect("a way to the server");
         socket
     });
-    let done = AtomicBool::new(false);
+    let (done, all_sent) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let sending = scope.spawn(|| {
             let mut sent = 0;
@@ -92,12 +91,19 @@ fn stream_while<T>(lan: &Lan, client: &Netns, work: impl FnOnce() -> T) -> (T, S
                     thread::sleep(Duration::from_millis(1));
                 }
             }
+            all_sent.store(true, Ordering::Relaxed);
             sent
         });
         let receiving = scope.spawn(|| {
             let (mut received, mut longest_gap) = (0, Duration::ZERO);
             let mut last = None::<Instant>;
-            while receiver.recv(&mut [0; 128]).is_ok() || !sending.is_finished() {
+            loop {
+                if receiver.recv(&mut [0; 128]).is_err() {
+                    if all_sent.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    continue;
+                }
                 let now = Instant::now();
                 longest_gap = longest_gap.max(last.map_or(Duration::ZERO, |last| now - last));
                 last = Some(now);
@@ -138,9 +144,10 @@ impl Site<'_> {
             println!("{what}: {:.3} s", took.as_secs_f64());
             assert!(took < BOUND, "{what} took {took:?}");
         });
-        println!("  {stream:?}");
-        assert_eq!(stream.received, stream.sent, "{what}: the packet path noticed");
-        assert!(stream.sent > 0);
+        let Stream { sent, received, longest_gap } = stream;
+        println!("  {received} of {sent} datagrams meanwhile, at most {longest_gap:.1?} apart");
+        assert_eq!(received, sent, "{what}: the packet path noticed");
+        assert!(sent > 0, "{what}: no stream");
     }
 
     fn replace(&self, what: &str, text: &str) {

@@ -2,7 +2,9 @@
 
 mod build;
 mod command;
+mod fuzz;
 mod lint;
+mod mutants;
 mod run;
 mod setup;
 mod test;
@@ -34,6 +36,10 @@ enum Task {
     Test(test::Args),
     /// Runs test binaries under other Debian kernels, each in a virtual machine
     VmTest(vm_test::Args),
+    /// Runs random frames through the kernel programs and the model, for as long as you like
+    Fuzz(fuzz::Args),
+    /// Breaks parser and compiler in ten ways, in a copy, and demands that the tests notice each
+    Mutants(mutants::Args),
     /// Checks format and lints, of the kernel programs too
     Lint,
     /// What .ci/run does: lint, then test
@@ -54,6 +60,8 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Run(args) => run::run(&args)?,
         Task::Test(args) => return test::test(&args),
         Task::VmTest(args) => vm_test::vm_test(&args)?,
+        Task::Fuzz(args) => fuzz::fuzz(&args)?,
+        Task::Mutants(args) => mutants::mutants(&args)?,
         Task::Lint => lint::lint()?,
         Task::Ci => return ci(),
     }

@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod configuration;
 mod detach;
+mod doctor;
 mod explain;
 mod failure;
 mod lists;
@@ -61,6 +62,7 @@ enum Command {
     Watch(watch::Watch),
     Replay(replay::Replay),
     Detach(detach::Detach),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
 
@@ -79,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Watch(watch) => watch.run(&options),
         Command::Replay(replay) => replay.run(&options),
         Command::Detach(detach) => detach.run(&options),
+        Command::Doctor(doctor) => doctor.run(&options),
         Command::Completions(completions) => completions.run(),
     };
     match done {

@@ -7,7 +7,7 @@
 //! - [`command`]: what the server hands to the daemon's owner task, and the way back.
 //! - [`reload`]: the configuration read again, and confirmed.
 //! - [`socket`]: the socket file and its permissions.
-//! - [`server`]: routes.
+//! - [`server`]: the routes.
 //! - [`watch`]: live events, the one answer that goes on.
 //! - [`client`]: the other side.
 

@@ -36,7 +36,7 @@ impl Keeper {
         let mut intent = self.current.clone();
         let mut accepted = Vec::new();
         for (request, reply) in waiting {
-            match apply(&mut intent, &request, &checked) {
+            match apply(&mut intent, &request, checked) {
                 Ok(edited) => accepted.push((request, edited, reply)),
                 Err(refusal) => refuse(&request, refusal, reply),
             }

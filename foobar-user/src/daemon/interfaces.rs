@@ -85,6 +85,8 @@ pub struct Outcome {
     pub released: Vec<String>,
     /// Named, and not there.
     pub absent: BTreeSet<String>,
+    /// Named, and there.
+    pub present: BTreeSet<String>,
     /// What could not be attached, and why.
     pub failed: Vec<(String, KernelError)>,
 }
@@ -106,7 +108,8 @@ pub fn follow(engine: &mut Engine, config: &Config, release: bool) -> Result<Out
         }
     }
     let steps = steps(&guarded, &kernel::interfaces()?, &named.present);
-    let mut outcome = Outcome { absent: named.absent, ..Outcome::default() };
+    let present = named.present.into_iter().map(|interface| interface.name).collect();
+    let mut outcome = Outcome { absent: named.absent, present, ..Outcome::default() };
     for interface in &steps.renamed {
         engine.rename(interface);
     }
@@ -147,16 +150,16 @@ impl Keeper {
             info!("the interface {name} is filtered now");
         }
         for (name, problem) in &outcome.failed {
-            if !self.unattached {
+            if !self.shared.absent_interfaces().contains(name) {
                 error!("the interface {name} is not filtered, which is tried again: {problem}");
             }
         }
-        self.unattached = !outcome.failed.is_empty();
-        let back = |name: &String| outcome.attached.contains(name);
+        // Addresses are told of, routes are not.
+        self.unattached = !outcome.failed.is_empty() || outcome.absent.contains("default");
         let mut absent = self.shared.absent_interfaces();
-        absent.extend(outcome.released.iter().cloned());
+        absent.extend(outcome.released);
+        absent.retain(|name| !outcome.present.contains(name));
         absent.extend(outcome.failed.into_iter().map(|(name, _)| name));
-        absent.retain(|name| !back(name));
         absent.extend(outcome.absent);
         self.shared.set_absent_interfaces(absent);
     }

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::{
     explain,
     intent::{Intent, now},
+    notify,
     pipeline::Tables,
     report,
     shared::Shared,
@@ -64,7 +65,7 @@ pub struct Keeper {
     pub(super) expiry_failed: bool,
     /// A change that was not confirmed could not be taken back.
     pub(super) revert_failed: bool,
-    /// An interface that is there could not be filtered.
+    /// An interface may be there, or have a default route, that is not filtered.
     pub(super) unattached: bool,
 }
 
@@ -77,7 +78,8 @@ impl Keeper {
             current,
             expiry_failed: false,
             revert_failed: false,
-            unattached: false,
+            // What came between the start and the first word of the kernel is looked for soon.
+            unattached: true,
         }
     }
 
@@ -116,11 +118,16 @@ impl Keeper {
         mut stopped: watch::Receiver<bool>,
     ) {
         let mut batch = Vec::with_capacity(BATCH);
+        let sign_of_life = notify::interval();
         loop {
+            if sign_of_life.is_some() {
+                notify::tell("WATCHDOG=1");
+            }
+            let due = self.until_due().min(sign_of_life.unwrap_or(LONGEST_SLEEP));
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|&stopped| stopped) => return,
-                () = time::sleep(self.until_due()) => self.attend(),
+                () = time::sleep(due) => self.attend(),
                 () = surroundings.changed() => self.follow_surroundings(),
                 _ = reload.recv() => drop(self.reload("SIGHUP", &Reload::default())),
                 received = inbox.recv_many(&mut batch, BATCH) => {

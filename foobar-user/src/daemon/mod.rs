@@ -11,7 +11,7 @@
 //! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates), [`scrape`] (metrics), [`report`] (status),
 //!   [`explain`] (one packet in question).
 //! - [`events`]: sampled packets, for those who watch and for the log ([`drops`]).
-//! - [`logging`]: the log.
+//! - [`notify`]: word to the service manager; [`logging`]: the log.
 
 mod accounting;
 mod boot;
@@ -25,6 +25,7 @@ mod interfaces;
 mod keeper;
 pub mod logging;
 mod monitor;
+mod notify;
 mod options;
 mod pipeline;
 mod preflight;
@@ -87,6 +88,7 @@ pub async fn run(options: Options) -> Result<()> {
         ))
     });
     info!("ready: control socket {}", claims.socket.path().display());
+    notify::tell("READY=1");
 
     let keeper = keeper.spawn(inbox, stop.clone(), stopped.clone())?;
     tokio::select! {
@@ -95,6 +97,7 @@ pub async fn run(options: Options) -> Result<()> {
         () = until_stopped(stopped) => {}
     }
     stop.send_replace(true);
+    notify::tell("STOPPING=1");
 
     // Drain: requests under way are answered, the change that is being applied is finished.
     tokio::task::spawn_blocking(move || keeper.join())

@@ -1,6 +1,6 @@
 //! The configuration read again: everything is validated first, then put in force in one flip, or nothing changes.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use tracing::{error, info, warn};
@@ -18,7 +18,7 @@ use crate::{
         reload::{Confirmed, Reload, Reloaded},
     },
     kernel::Fit,
-    policy::{Config, ConfigError, Severity, diff},
+    policy::{Config, ConfigError, Severity, diff, lists::NamedOverlay},
     state::{Deadline, Pending, configuration::fingerprint},
 };
 
@@ -28,6 +28,7 @@ impl Keeper {
     /// # Errors
     /// Nothing has changed then.
     pub(super) fn reload(&mut self, who: &str, wanted: &Reload) -> Result<Reloaded, Refusal> {
+        self.may_reload(wanted).inspect_err(|refusal| warn!("no reload for {who}: {refusal}"))?;
         let outcome = self.try_reload(who, wanted);
         match &outcome {
             Ok(done) => {
@@ -43,7 +44,8 @@ impl Keeper {
         outcome
     }
 
-    fn try_reload(&mut self, who: &str, wanted: &Reload) -> Result<Reloaded, Refusal> {
+    /// Whether this is the moment for another configuration.
+    fn may_reload(&self, wanted: &Reload) -> Result<(), Refusal> {
         let generation = self.current.generation;
         if let Some(other) = wanted.if_generation.filter(|&wanted| wanted != generation) {
             return Err(Refusal::conflict(format!(
@@ -51,11 +53,15 @@ impl Keeper {
             ))
             .help("someone else changed it; look at `foobar status` and decide again"));
         }
-        let pending = self.current.configured.pending.clone();
-        if pending.is_some() && wanted.confirm_seconds.is_none() {
+        if self.current.configured.pending.is_some() && wanted.confirm_seconds.is_none() {
             return Err(Refusal::conflict("an earlier change waits to be confirmed")
                 .help("confirm it with `foobar confirm`, wait until it is taken back, or give this one a time as well with --confirm"));
         }
+        Ok(())
+    }
+
+    fn try_reload(&mut self, who: &str, wanted: &Reload) -> Result<Reloaded, Refusal> {
+        let pending = self.current.configured.pending.clone();
         let settings = self.shared.settings();
         let options = &settings.options;
         let (config, sources) = options
@@ -118,15 +124,11 @@ impl Keeper {
     }
 
     /// Lays another configuration under an intent; gives back the runtime changes of lists that it does not have.
-    fn reconfigure(
-        &self,
-        intent: &mut Intent,
-        config: &std::sync::Arc<Config>,
-    ) -> Vec<crate::policy::lists::NamedOverlay> {
+    fn reconfigure(&self, intent: &mut Intent, config: &Arc<Config>) -> Vec<NamedOverlay> {
         let (lists, lost) = intent.lists.reconfigure(config);
         intent.lists = lists;
         intent.flow_epoch = Intent::epoch_for(intent.flow_epoch, intent.config.mode, config.mode);
-        intent.config = std::sync::Arc::clone(config);
+        intent.config = Arc::clone(config);
         lost
     }
 
@@ -137,26 +139,31 @@ impl Keeper {
         durability: Durability,
     ) -> Result<(Vec<String>, Vec<String>), Refusal> {
         let failed = |problem: anyhow::Error| Refusal::from_error(&problem);
-        let config = std::sync::Arc::clone(&intent.config);
+        let config = Arc::clone(&intent.config);
         let named = interfaces::named(&config).map_err(|error| failed(error.into()))?;
+        // Nothing that is amiss with an interface may keep a change from being taken back.
+        let is_strict = durability == Durability::Required;
         let known = self.shared.absent_interfaces();
-        if let Some(refusal) = named.refusal.filter(|_| !named.absent.is_subset(&known)) {
+        let is_new = is_strict && !named.absent.is_subset(&known);
+        if let Some(refusal) = named.refusal.filter(|_| is_new) {
             return Err(failed(refusal.into()));
         }
-        let follow = |engine: &mut crate::kernel::Engine, config: &Config, release| {
-            interfaces::follow(engine, config, release)
-        };
-        let outcome =
-            self.shared.with_engine(|engine| follow(engine, &config, false)).map_err(failed)?;
+        let outcome = self
+            .shared
+            .with_engine(|engine| interfaces::follow(engine, &config, false))
+            .map_err(failed)?;
         let mut done = Ok(());
-        if let Some((name, problem)) = outcome.failed.into_iter().next() {
+        let mut failures = outcome.failed.into_iter();
+        if is_strict && let Some((name, problem)) = failures.next() {
             done = Err(anyhow!(problem).context(format!("cannot filter on {name}")));
         }
         if let Err(problem) = done.and_then(|()| self.put_in_force(intent, Fit::Exact, durability))
         {
             // What was attached for a policy that is not in force.
             let old = &self.current.config;
-            if let Err(problem) = self.shared.with_engine(|engine| follow(engine, old, true)) {
+            if let Err(problem) =
+                self.shared.with_engine(|engine| interfaces::follow(engine, old, true))
+            {
                 warn!("some interfaces may be filtered that need not be: {problem:#}");
             }
             return Err(failed(problem));
@@ -164,13 +171,15 @@ impl Keeper {
         let attached = outcome.attached;
         let released = self
             .shared
-            .with_engine(|engine| follow(engine, &config, true))
+            .with_engine(|engine| interfaces::follow(engine, &config, true))
             .context(
                 "the policy is in force, but interfaces that it does not name are still filtered",
             )
             .map_err(failed)?
             .released;
-        self.shared.set_absent_interfaces(named.absent);
+        let unfiltered = failures.map(|(name, _)| name);
+        self.shared.set_absent_interfaces(named.absent.into_iter().chain(unfiltered).collect());
+        self.unattached = true;
         Ok((attached, released))
     }
 

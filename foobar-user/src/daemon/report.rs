@@ -20,7 +20,7 @@ pub fn status(shared: &Shared) -> Status {
     let published = shared.published();
     let mut warnings = shared.origins.warnings.clone();
     let mut told = |problem: anyhow::Error| {
-        warnings.push(format!("the kernel does not tell everything: {problem:#}"))
+        warnings.push(format!("the kernel does not tell everything: {problem:#}"));
     };
     let attached = shared.with_engine(|engine| engine.attachments()).unwrap_or_else(|problem| {
         told(problem);

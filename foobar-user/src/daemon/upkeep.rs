@@ -69,7 +69,7 @@ impl Keeper {
         match self.put_in_force(intent, Fit::Superset, Durability::BestEffort) {
             Ok(()) => info!("own addresses: {:?}", self.current.own_addresses),
             Err(problem) => {
-                error!("the policy does not know the new addresses of this server: {problem:#}")
+                error!("the policy does not know the new addresses of this server: {problem:#}");
             }
         }
     }

@@ -55,14 +55,14 @@ impl<'a> Flows<'a> {
     }
 
     /// Enters the connections of this network namespace under an epoch: those that the server opened, so that their replies come
-    /// in, and those that others opened to ports which no rule serves, so that they do not become the server's own by what it
+    /// in (those of containers behind its address translation among them), and those that others opened to ports which no rule serves, so that they do not become the server's own by what it
     /// answers. Ports that rules serve need no memory.
     pub fn learn(&self, ports: &[PortEntry], epoch: u32) -> Result<usize, KernelError> {
         let listened: HashSet<u16> =
             netlink::listen_queues()?.into_iter().map(|queue| queue.port).collect();
         let mut result = Ok(0);
-        netlink::connections(|connection| {
-            let Some(state) = state(connection, &listened, ports) else { return };
+        let mut learn = |connection: &Connection, listened: &HashSet<u16>| {
+            let Some(state) = state(connection, listened, ports) else { return };
             let outcome =
                 self.enter(connection, Flow { last_seen: self.now, epoch: epoch as u16, state });
             match (&mut result, outcome) {
@@ -70,7 +70,11 @@ impl<'a> Flows<'a> {
                 (Ok(_), Err(error)) => result = Err(error),
                 (Err(_), _) => {}
             }
-        })?;
+        };
+        netlink::connections(|connection| learn(connection, &listened))?;
+        // Whoever listens on this host does not listen on ports that translation took.
+        let nobody = HashSet::new();
+        netlink::translated()?.iter().for_each(|connection| learn(connection, &nobody));
         result.map_err(failed)
     }
 
@@ -147,7 +151,7 @@ mod tests {
     use foobar_common::tables::PORTS_LEN;
 
     fn connection(protocol: u8, state: State, port: u16) -> Connection {
-        Connection::new(
+        Connection::open(
             protocol,
             state,
             ("192.0.2.1".parse().unwrap(), port),

@@ -56,9 +56,17 @@ struct KeptFile {
     checksum: String,
 }
 
+impl Configured {
+    /// Names of the copies of all configurations that matter.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        let previous = self.pending.as_ref().map(|pending| &pending.previous);
+        self.current.iter().chain(previous).flat_map(Kept::files)
+    }
+}
+
 impl Kept {
     /// Names of the copies.
-    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+    fn files(&self) -> impl Iterator<Item = &str> {
         let lists = self.lists.iter().map(|(_, copy)| copy);
         std::iter::once(&self.text).chain(lists).map(|copy| copy.file.as_str())
     }

@@ -10,7 +10,6 @@ use std::{
 
 use super::{
     Configured, Problem,
-    configuration::Kept,
     disk::{self, Disk, LocalDisk},
     document,
     saved::{ListFile, LongList, State, Stored},
@@ -32,6 +31,8 @@ pub struct Store {
     written: Vec<(Arc<PrefixSet>, ListFile)>,
     /// The document as it is on disk, to be put back if a new one cannot be made durable.
     current: Option<Vec<u8>>,
+    /// Copies of configurations that the document names.
+    kept: HashSet<String>,
     /// Held as long as this exists.
     _lock: fs::File,
 }
@@ -40,6 +41,17 @@ impl Store {
     /// Whether an earlier daemon left something there.
     pub fn is_there(folder: &Path) -> bool {
         fs::symlink_metadata(folder.join(FILE)).is_ok()
+    }
+
+    /// What the last daemon left, without lists that have files of their own; also while a daemon holds the folder.
+    ///
+    /// # Errors
+    /// Any [`Problem`].
+    pub fn look(folder: &Path) -> Result<State, Problem> {
+        let path = folder.join(FILE);
+        let missing = || Problem::Damaged { path: path.clone(), why: "it is missing".to_owned() };
+        let bytes = disk::read(&path)?.ok_or_else(missing)?;
+        document::decode::<Stored>(&path, &bytes).map(|stored| stored.state)
     }
 
     /// Opens a state folder, creates it where it is missing, and locks it.
@@ -64,6 +76,7 @@ impl Store {
             disk,
             written: Vec::new(),
             current: None,
+            kept: HashSet::new(),
             _lock: lock,
         })
     }
@@ -77,6 +90,7 @@ impl Store {
         let Some(bytes) = disk::read(&path)? else { return Ok(None) };
         let stored: Stored = document::decode(&path, &bytes)?;
         let mut state = stored.state;
+        self.kept = state.configured.files().map(str::to_owned).collect();
         for file in stored.files {
             let set = Arc::new(self.read_list(&file)?);
             let overlay = state
@@ -188,12 +202,14 @@ impl Store {
     }
 
     /// Removes files that the document does not name; one that stays costs room, nothing else.
-    fn sweep(&self, configured: &Configured) {
+    fn sweep(&mut self, configured: &Configured) {
         let lists = self.written.iter().map(|(_, file)| file.file.as_str()).collect();
         sweep_folder(&self.folder.join(LISTS), &lists);
-        let previous = configured.pending.as_ref().map(|pending| &pending.previous);
-        let kept = configured.current.iter().chain(previous);
-        sweep_folder(&self.configurations(), &kept.flat_map(Kept::files).collect());
+        // Those of the document before stay as well: it comes back where the kernel does not take the policy.
+        let before = std::mem::take(&mut self.kept);
+        let used = configured.files().chain(before.iter().map(String::as_str)).collect();
+        sweep_folder(&self.configurations(), &used);
+        self.kept = configured.files().map(str::to_owned).collect();
     }
 
     /// The folder of the copies of configurations.

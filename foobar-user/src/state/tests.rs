@@ -13,9 +13,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Configured, Problem, State, Store, disk::Disk, document};
+use super::{Configured, Problem, State, Store, configuration::Kept, disk::Disk, document};
 use crate::policy::{
     ListKind, Prefix, PrefixSet,
+    config::Sources,
     lists::{NamedOverlay, Overlay},
     model::Mode,
 };
@@ -310,4 +311,40 @@ fn a_disk_that_cannot_be_read_is_no_fresh_start() {
     fs::create_dir(&path).unwrap();
     let problem = open(&folder).load().unwrap_err();
     assert!(matches!(problem, Problem::Read { .. }) && !problem.is_about_content(), "{problem}");
+}
+
+#[test]
+fn configurations_are_kept_with_their_lists_as_long_as_they_matter() {
+    let folder = TempDir::new().unwrap();
+    let mut store = open(&folder);
+    let sources = |text: &str| Sources {
+        path: "/etc/foobar/foobar.toml".into(),
+        text: text.to_owned(),
+        files: [(PathBuf::from("/etc/foobar/abuse.txt"), b"192.0.2.1\n".to_vec())].into(),
+    };
+    let copies = || fs::read_dir(folder.path().join("configurations")).unwrap().count();
+    let with = |generation: u64, current: &Kept| State {
+        configured: Configured { current: Some(current.clone()), ..Configured::default() },
+        ..state(generation)
+    };
+    let first = store.keep(1, &sources("mode = \"audit\"")).unwrap();
+    store.save(with(1, &first)).unwrap();
+    let second = store.keep(2, &sources("mode = \"enforce\"")).unwrap();
+    assert_ne!(first.fingerprint, second.fingerprint);
+    store.save(with(2, &second)).unwrap();
+    assert_eq!(copies(), 4, "the state before may come back");
+    store.save(with(1, &first)).unwrap();
+    assert_eq!(store.kept(&first).unwrap(), sources("mode = \"audit\""));
+    store.save(with(3, &first)).unwrap();
+    assert_eq!(copies(), 2);
+    drop(store);
+
+    let mut store = open(&folder);
+    let loaded = store.load().unwrap().unwrap();
+    let kept = loaded.configured.current.expect("it was saved");
+    assert_eq!(store.kept(&kept).unwrap(), sources("mode = \"audit\""));
+    fs::write(folder.path().join("configurations/1-0.txt"), "192.0.2.2\n").unwrap();
+    assert!(matches!(store.kept(&kept), Err(Problem::Damaged { .. })));
+    fs::remove_file(folder.path().join("configurations/1.toml")).unwrap();
+    assert!(matches!(store.kept(&kept), Err(Problem::Damaged { .. })));
 }

@@ -170,6 +170,17 @@ impl Family {
                 "a RST of the server opens nothing, but it ends what is open",
             ))
             .wait(3600),
+            passes(
+                self.name("reply-half-closed"),
+                Reply,
+                self.answer("A"),
+                "the other end has nothing more to say, but the server goes on sending",
+            )
+            .after_egress(self.syn())
+            .after_ingress(self.answer("SA"))
+            .after_ingress(self.answer("FA"))
+            .after_egress(self.packet(SERVER, REMOTE).tcp(45000, 443, "PA").sent())
+            .wait(3600),
             closed(passes(
                 self.name("reply-last-ack"),
                 Reply,

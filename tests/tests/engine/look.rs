@@ -1,13 +1,14 @@
 //! Traced frames, counted connections.
 
 use std::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::Duration,
 };
 
-use foobar_tests::harness::{Lan, Leaks, Netns};
+use foobar_common::event::Sampling;
+use foobar_tests::harness::{Lan, Leaks, eventually};
 use foobar_user::kernel::{
     Direction, ErrorKind, Fit, How, Sandbox, Timeouts, TraceRequest, established, listen_queues,
 };
@@ -198,4 +199,32 @@ fn connect_until(over: &AtomicBool, made: &AtomicU64) {
         drop(TcpStream::connect((Lan::SERVER4, 80)).expect("port 80 is open in both policies"));
         made.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+#[test]
+fn events_without_room_are_counted() {
+    let _leaks = Leaks::watch();
+    let lan = Lan::new();
+    let client = lan.client(10);
+    let mut host = Host::new(&lan.server);
+    let any = host.compile(&policy("enforce", &["192.0.2.200"]));
+    let engine = host.start(&["eth0"], &any);
+    assert_eq!(engine.failures().unwrap().events_lost, 0);
+    assert!(engine.failures().unwrap().map_updates.iter().all(|(_, count)| *count == 0));
+    // More than the ring buffer holds, and nobody reads.
+    let flood = 4_000;
+    let sampling = Sampling { drops: flood, ..Sampling::default() };
+    engine.set_sampling(sampling).unwrap();
+    client.enter(|| {
+        let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+        for _ in 0..flood {
+            socket.send_to(b"closed", (Lan::SERVER4, 9)).unwrap();
+        }
+    });
+    eventually("lost events", Duration::from_secs(2), || {
+        let failures = engine.failures().unwrap();
+        if failures.events_lost > 0 { Ok(()) } else { Err(failures) }
+    });
+    drop(engine);
+    host.detach();
 }

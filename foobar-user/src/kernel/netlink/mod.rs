@@ -5,12 +5,14 @@
 
 mod changes;
 pub(super) mod clsact;
+mod conntrack;
 mod interfaces;
 mod sockets;
 mod wire;
 mod xdp;
 
 pub use changes::{ChangeStream, Changes};
+pub(super) use conntrack::translated;
 pub use interfaces::{Interface, interfaces, own_addresses, select_interfaces};
 pub(super) use sockets::{Connection, State, connections};
 pub use sockets::{ListenQueue, established, established_peers, listen_queues};

@@ -49,8 +49,8 @@ pub(in crate::kernel) struct Connection {
 }
 
 impl Connection {
-    #[cfg(test)]
-    pub fn new(protocol: u8, state: State, local: (IpAddr, u16), remote: (IpAddr, u16)) -> Self {
+    /// A connection of which no queue is known.
+    pub fn open(protocol: u8, state: State, local: (IpAddr, u16), remote: (IpAddr, u16)) -> Self {
         Connection { protocol, state, local, remote, received: 0, sendable: 0 }
     }
 }

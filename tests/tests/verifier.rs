@@ -1,0 +1,93 @@
+//! What the kernel's verifier has to do with the programs when every feature is on: the most that any policy asks of it.
+
+use foobar_common::tables::feature;
+use foobar_tests::harness::{Leaks, Netns, Tag};
+use foobar_user::{
+    kernel::{
+        Engine, EngineOptions, ProgramFacts, Sandbox, Store, StoreOptions, Timeouts, detach, hz,
+        select_interfaces,
+    },
+    policy::{Compiled, Config, Labels, Lists, Policy, Slots, compile},
+};
+use std::path::Path;
+
+/// Instructions that the verifier may walk through, for each program; the kernel itself allows a million.
+const CEILING: u32 = 100_000;
+
+/// Sources of both versions told apart, also within a /64; a blocklist, limits, egress rules.
+const EVERYTHING: &str = r#"
+mode = "audit"
+[allowlists.friends]
+entries = ["198.51.100.0/24", "2001:db8:ad::/48", "2001:db8:1::8000/113"]
+[blocklists.abuse]
+entries = ["203.0.113.0/24", "2001:db8:bad::/48"]
+[limits]
+packets_per_source = "10000/s"
+[[rules]]
+name = "web"
+ports = [80, 443]
+protocols = ["tcp", "udp"]
+from = "any"
+limit = { per_source = "20/s", burst = 40 }
+[[rules]]
+name = "ssh"
+ports = [22]
+from = ["friends"]
+[[egress.rules]]
+name = "no-abuse"
+to = ["abuse"]
+action = "deny"
+"#;
+
+fn everything() -> Compiled {
+    let loaded =
+        Config::parse(EVERYTHING, Path::new("test.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let lists = Lists::from_config(&loaded.config);
+    let policy = Policy::new(&loaded.config, lists, Vec::new(), 1, 1);
+    let compiled = compile(&policy, &mut Labels::new(), &mut Slots::default(), hz());
+    let compiled = compiled.unwrap_or_else(|error| panic!("{error}"));
+    let every = [
+        feature::SOURCES4,
+        feature::SOURCES6,
+        feature::DEEP6,
+        feature::BLOCKED,
+        feature::LIMITS,
+        feature::EGRESS,
+    ];
+    let every = every.iter().fold(0, |all, bit| all | bit);
+    assert_eq!(compiled.features, every, "a feature is missing here, or in this list");
+    compiled
+}
+
+/// Prints and checks the count of each program.
+fn check(instance: &str, programs: &[ProgramFacts], expected: &[&str]) {
+    let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
+    assert_eq!(names, expected, "{instance}");
+    for ProgramFacts { name, verified_instructions: count, translated_bytes, .. } in programs {
+        println!("{instance}: {name}: {count} verified instructions, {translated_bytes} bytes");
+        assert!((1..CEILING).contains(count), "{instance}: {name} has {count}");
+    }
+}
+
+#[test]
+fn every_feature_together_stays_below_the_ceiling() {
+    let _leaks = Leaks::watch();
+    let policy = everything();
+    let sandbox = Sandbox::load(&policy, Timeouts::default(), 1024, 1024)
+        .unwrap_or_else(|error| panic!("{error}"));
+    check("replay", sandbox.programs(), &["ingress", "egress"]);
+
+    let (server, tag) = (Netns::new(), Tag::unique());
+    let engine = server.enter(|| {
+        let interfaces = select_interfaces(&["lo".to_owned()])?;
+        let store = Store::open(&StoreOptions::new(tag.bpf_dir()))?;
+        let options = EngineOptions { interfaces, replace: false, timeouts: Timeouts::default() };
+        Engine::start(store, options, &policy)
+    });
+    let engine = engine.unwrap_or_else(|error| panic!("{error}"));
+    let facts = engine.programs().to_vec();
+    drop(engine);
+    server.enter(|| detach(&tag.bpf_dir())).unwrap_or_else(|error| panic!("{error}"));
+    let tracing = ["sock_state", "tcp_retransmit", "tcp_receive_reset", "tcp_send_reset"];
+    check("filter", &facts, &[&["ingress", "egress"][..], &tracing].concat());
+}
