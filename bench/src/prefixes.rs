@@ -50,11 +50,6 @@ pub fn set(list: &[IpNet]) -> PrefixSet {
     list.iter().map(|prefix| prefix.to_string().parse::<Prefix>().expect("a prefix")).collect()
 }
 
-/// The same as text, one prefix a line.
-pub fn text(list: &[IpNet]) -> String {
-    list.iter().map(|prefix| format!("{prefix}\n")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

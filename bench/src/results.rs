@@ -86,9 +86,4 @@ impl Table {
         }
         (cases, subjects)
     }
-
-    /// The row of a case and a subject.
-    pub fn row(&self, case: &str, subject: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| row.case == case && row.subject == subject)
-    }
 }

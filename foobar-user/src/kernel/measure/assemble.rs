@@ -80,7 +80,7 @@ impl Code {
     }
 
     /// The low 32 bits of `to` in network byte order.
-    pub fn to_network_order(&mut self, to: u8) -> &mut Self {
+    pub fn network_order(&mut self, to: u8) -> &mut Self {
         self.push(0xdc, (to, 0), 0, 32)
     }
 

@@ -93,7 +93,7 @@ impl RandomSources {
                 .shift_right(SCRATCH, 3)
                 .add(SCRATCH, FIRST6),
         };
-        rewrite.to_network_order(SCRATCH).write(PACKET, source, SCRATCH);
+        rewrite.network_order(SCRATCH).write(PACKET, source, SCRATCH);
         rewrite
             .copy(1, CONTEXT)
             .map(2, programs)
