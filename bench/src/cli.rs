@@ -26,6 +26,9 @@ struct Args {
     /// Fewer repetitions: shows whether a change is worth more
     #[arg(long)]
     quick: bool,
+    /// Only cases or subjects with this in their name; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
     /// How to print the results
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
@@ -77,7 +80,7 @@ fn perform(args: &Args) -> Result<()> {
     };
     for name in names {
         let tables =
-            measure(*name, args.quick).with_context(|| format!("{name:?}").to_lowercase())?;
+            measure(*name, args).with_context(|| format!("{name:?}").to_lowercase())?;
         if matches!(args.output, Output::Text) {
             tables.iter().for_each(report::print);
         }
@@ -93,11 +96,11 @@ fn perform(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn measure(name: Name, quick: bool) -> Result<Vec<Table>> {
+fn measure(name: Name, args: &Args) -> Result<Vec<Table>> {
     match name {
         Name::Packet => {
-            let effort = if quick { packet::Effort::QUICK } else { packet::Effort::FULL };
-            Ok(vec![packet::measure(effort)?])
+            let effort = if args.quick { packet::Effort::QUICK } else { packet::Effort::FULL };
+            Ok(vec![packet::measure(effort, &args.only)?])
         }
     }
 }

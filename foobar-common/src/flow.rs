@@ -7,7 +7,7 @@
 pub const TICK_SHIFT: u32 = 6;
 
 /// Key of an IPv4 flow. For ICMP echo the local port is the identifier and the remote port is 0.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowKey4 {
     pub local: u32,
@@ -19,7 +19,7 @@ pub struct FlowKey4 {
 }
 
 /// Key of an IPv6 flow. For ICMPv6 echo the local port is the identifier and the remote port is 0.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowKey6 {
     pub local: [u32; 4],
@@ -72,7 +72,7 @@ pub struct FlowTimeouts {
 }
 
 /// Key of a fragmented datagram. IPv4 addresses stand in the first word, the others are 0.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FragmentKey {
     pub source: [u32; 4],

@@ -4,7 +4,7 @@
 use foobar_common::{
     flow::{FLOW_CLOSED_BY_PEER, FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_FOREIGN, FLOW_OPENING, Flow},
     parse::protocol,
-    tables::ROW_U32,
+    tables::{PORTS_TCP, PORTS_UDP, ROW_U32},
 };
 
 use crate::{
@@ -34,23 +34,28 @@ pub fn exists<F: Family>(run: &Run, tuple: &Tuple<F::Address>) -> bool {
     F::find(tuple, flags | LOOK, jiffies)
 }
 
-/// Whether the entry that was found counts, and if so, refreshes it.
+/// Whether the entry that `look_up` finds counts, and if so, refreshes it. What else is needed is asked for first: then little has to
+/// be kept during the look-up, and the stack of this function adds to those of its callers.
 #[inline(always)]
 pub fn find(
-    entry: Option<*mut Flow>,
+    look_up: impl FnOnce() -> Option<*mut Flow>,
     protocol: u8,
     local_port: u16,
     flags: u32,
     jiffies: u64,
 ) -> bool {
-    let (Some(flow), Some(policy)) = (entry, Policy::current()) else {
+    let Some(policy) = Policy::current() else {
+        return false;
+    };
+    let epoch = policy.generation().flow_epoch as u16;
+    let run = Run::traced(flags, jiffies);
+    let now = run.ticks();
+    let Some(flow) = look_up() else {
         return false;
     };
     // SAFETY: an entry of an LRU map stays readable until the program ends, even if it is evicted.
     let flow = unsafe { &mut *flow };
-    let run = Run::traced(flags, jiffies);
-    let now = run.ticks();
-    if flow.epoch != policy.generation().flow_epoch as u16
+    if flow.epoch != epoch
         || flow.state == FLOW_FOREIGN
         || now.wrapping_sub(flow.last_seen) > timeout(protocol, flow.state)
     {
@@ -138,11 +143,11 @@ pub fn abort<F: Family>(run: &Run, tuple: &Tuple<F::Address>) {
     }
 }
 
-/// Whether some flow was opened from this local port, and not too long ago. Answers most closed ports without a look-up in
-/// the table of flows.
+/// Whether some flow was opened from this local port of TCP or UDP, given as an index in the port table, and not too long ago.
+/// Answers most closed ports without a look-up in the table of flows.
 #[inline(always)]
-pub fn port_was_used(run: &Run, protocol: u8, port: u16) -> bool {
-    let seen = match own_port(protocol, port) {
+pub fn port_was_used(run: &Run, index: u32) -> bool {
+    let seen = match own_port(index) {
         // SAFETY: an element of the row of an array map.
         Some(seen) => unsafe { *seen },
         None => 0,
@@ -150,7 +155,7 @@ pub fn port_was_used(run: &Run, protocol: u8, port: u16) -> bool {
     if seen == 0 {
         return false;
     }
-    let most = if protocol == protocol::TCP {
+    let most = if index < PORTS_UDP {
         settings::timeout_tcp_established()
     } else {
         settings::timeout_udp()
@@ -160,17 +165,20 @@ pub fn port_was_used(run: &Run, protocol: u8, port: u16) -> bool {
 
 #[inline(always)]
 fn mark_port(protocol: u8, port: u16, now: u32) {
-    if (protocol == protocol::TCP || protocol == protocol::UDP)
-        && let Some(seen) = own_port(protocol, port)
-    {
+    let first = match protocol {
+        protocol::TCP => PORTS_TCP,
+        protocol::UDP => PORTS_UDP,
+        _ => return,
+    };
+    if let Some(seen) = own_port(first + u16::from_be(port) as u32) {
         // SAFETY: an element of the row of an array map; a store of one word.
         unsafe { *seen = now };
     }
 }
 
+/// When a port was last used: [`OWN_PORTS`] has the ports of TCP and UDP in the order of the port table.
 #[inline(always)]
-fn own_port(protocol: u8, port: u16) -> Option<*mut u32> {
-    let index = u16::from_be(port) as u32 | ((protocol == protocol::UDP) as u32) << 16;
+fn own_port(index: u32) -> Option<*mut u32> {
     let row = OWN_PORTS.get_ptr_mut(index / ROW_U32)?;
     // SAFETY: a row has 16 elements.
     Some(unsafe { row.cast::<u32>().add((index % ROW_U32) as usize) })

@@ -19,6 +19,7 @@ use crate::{
     frame::Arriving,
     icmp, limits,
     maps::COUNTERS,
+    ordinary,
     policy::Policy,
     ports,
     run::Run,
@@ -43,10 +44,16 @@ pub fn entry(context: &XdpContext) -> u32 {
         Some(trace) => unsafe { Run::traced((*trace).flags | TRACED, (*trace).jiffies) },
         None => Run::live(),
     };
-    let cell = judge(&run, &policy, &mut frame);
-    if run.is_long() {
-        frame.bytes = frame.whole();
-    }
+    let cell = match ordinary::judge(&run, &policy, &frame) {
+        Some(cell) => cell,
+        None => {
+            let cell = judge(&run, &policy, &mut frame);
+            if run.is_long() {
+                frame.bytes = frame.whole();
+            }
+            cell
+        }
+    };
     if run.flags() != 0 {
         return traced(&run, &policy, cell, &frame, context);
     }
@@ -211,11 +218,29 @@ pub fn finish<F: Family>(
     if datagram.fragment.more && !datagram.fragment.is_tail() {
         fragments::first::<F>(run, datagram, cell.passes());
     }
+    within_packet_limit::<F>(
+        run,
+        policy,
+        datagram.source,
+        transport_of::<F>(datagram.protocol),
+        cell,
+    )
+}
+
+/// The cell, unless the packet passes and is one more than its source may send.
+#[inline(always)]
+pub fn within_packet_limit<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    source: F::Address,
+    transport: Transport,
+    cell: Cell,
+) -> Cell {
     if settings::has(feature::LIMITS)
         && cell.passes()
-        && !limits::take::<F>(run, policy, policy.generation().packet_limit, datagram.source)
+        && !limits::take::<F>(run, policy, policy.generation().packet_limit, source)
     {
-        return because(Reason::PacketLimit, transport_of::<F>(datagram.protocol));
+        return because(Reason::PacketLimit, transport);
     }
     cell
 }

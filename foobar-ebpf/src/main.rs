@@ -14,6 +14,7 @@ mod settings; // constants that the loader sets before load // every map
 mod egress;
 mod icmp; // ICMP, ICMPv6: echo, errors, neighbour discovery
 mod ingress; // what arrives: link layer, IP, verdict
+mod ordinary; // what most packets are, judged at once
 mod ports; // TCP, UDP and protocols without ports: rules and replies // what leaves: flows that the server opens, egress rules
 
 mod family; // what differs between IPv4 and IPv6

@@ -26,8 +26,8 @@ const SEARCH_STEPS: usize = 32;
 
 /// A view of the policy in force.
 pub struct Policy {
-    active: u32,
-    root: *const Root,
+    /// The first two words of [`Root`], read at once: `active`, and above it `sampled`.
+    state: u64,
     generation: *const Generation,
 }
 
@@ -36,30 +36,32 @@ impl Policy {
     #[inline(always)]
     pub fn current() -> Option<Self> {
         let root = ROOT.get_ptr(0)?;
-        // SAFETY: the element of an array map lives as long as the map; user space writes `active` in one store.
-        let active = unsafe { read_volatile(&raw const (*root).active) };
-        Some(Self::at(root, active))
+        // SAFETY: the element of an array map lives as long as the map, at a multiple of 8 bytes; user space writes each word in
+        // one store.
+        let state = unsafe { read_volatile(root.cast::<u64>()) };
+        let state = if cfg!(target_endian = "big") { state.rotate_left(32) } else { state };
+        Some(Self::at(root, state))
     }
 
     /// The policy that a packet was given at first.
     #[inline(always)]
     pub fn of(active: u32) -> Option<Self> {
-        Some(Self::at(ROOT.get_ptr(0)?, active))
+        Some(Self::at(ROOT.get_ptr(0)?, active as u64 & 1))
     }
 
     #[inline(always)]
-    fn at(root: *const Root, active: u32) -> Self {
-        let active = active & 1;
+    fn at(root: *const Root, state: u64) -> Self {
         // SAFETY: `active` is 0 or 1, and there are two generations.
-        let generation =
-            unsafe { (&raw const (*root).generations).cast::<Generation>().add(active as usize) };
-        Policy { active, root, generation }
+        let generation = unsafe {
+            (&raw const (*root).generations).cast::<Generation>().add((state & 1) as usize)
+        };
+        Policy { state, generation }
     }
 
     /// 0 or 1: which of the two generations this is.
     #[inline(always)]
     pub fn active(&self) -> u32 {
-        self.active
+        self.state as u32 & 1
     }
 
     /// What of the policy is not in a table.
@@ -72,15 +74,17 @@ impl Policy {
     /// Which packets are sampled: [`foobar_common::tables::SAMPLE_DROPS`] and so on.
     #[inline(always)]
     pub fn sampled(&self) -> u32 {
-        // SAFETY: the element of an array map lives as long as the map.
-        unsafe { read_volatile(&raw const (*self.root).sampled) }
+        (self.state >> 32) as u32
     }
 
     /// Whether the tracing programs of this instance count.
     #[inline(always)]
-    pub fn observing(&self) -> bool {
+    pub fn observing() -> bool {
+        let Some(root) = ROOT.get_ptr(0) else {
+            return false;
+        };
         // SAFETY: the element of an array map lives as long as the map.
-        unsafe { read_volatile(&raw const (*self.root).observing) != 0 }
+        unsafe { read_volatile(&raw const (*root).observing) != 0 }
     }
 
     /// Whether packets that are to be dropped pass all the same.
@@ -109,7 +113,7 @@ impl Policy {
 
     #[inline(always)]
     fn entry(&self, map: &Array<PortEntry>, index: u32) -> PortEntry {
-        match map.get_ptr(self.active * PORTS_LEN + index) {
+        match map.get_ptr(self.active() * PORTS_LEN + index) {
             // SAFETY: the element of an array map lives as long as the map.
             Some(entry) => unsafe { *entry },
             None => PortEntry::default(),
@@ -123,7 +127,7 @@ impl Policy {
         if index >= settings::cells() {
             return None;
         }
-        row_u32(&CELLS, self.active * settings::cells() + index).map(Cell)
+        row_u32(&CELLS, self.active() * settings::cells() + index).map(Cell)
     }
 
     /// Whether sources of this class are on a blocklist, or martian.
@@ -145,7 +149,7 @@ impl Policy {
     /// The parameters of a rate limit.
     #[inline(always)]
     pub fn limit(&self, number: u32) -> Option<Limit> {
-        let limit = LIMITS.get_ptr(self.active * LIMITS_LEN + (number & (LIMITS_LEN - 1)))?;
+        let limit = LIMITS.get_ptr(self.active() * LIMITS_LEN + (number & (LIMITS_LEN - 1)))?;
         // SAFETY: the element of an array map lives as long as the map.
         Some(unsafe { *limit })
     }
@@ -161,16 +165,24 @@ impl Policy {
             return index.below;
         }
         let bucket = clamp((address - index.base) >> (index.shift & 31), index.last);
-        let Some(entry) = bucket_of(&INDEX4, self.active * settings::index4() + bucket) else {
+        let Some(entry) = bucket_of(&INDEX4, self.active() * settings::index4() + bucket) else {
             return NO_CLASS;
         };
         if entry.inside == 0 {
             return entry.value;
         }
-        let base = self.active * settings::ranges4();
-        let position =
-            search(entry, |position| Some(row_u32(&STARTS4, base + position)? <= address));
-        match row_u16(&CLASSES4, base + position) {
+        if entry.inside > 3 {
+            return class_in_bucket4(self.active(), entry.value, entry.inside, address);
+        }
+        let mut position = self.active() * settings::ranges4() + entry.value;
+        let half = (entry.inside + 1) >> 1;
+        if starts_by(position + half, address) {
+            position += half;
+        }
+        if entry.inside > 1 && starts_by(position + 1, address) {
+            position += 1;
+        }
+        match row_u16(&CLASSES4, position) {
             Some(class) => class as u32,
             None => NO_CLASS,
         }
@@ -197,13 +209,13 @@ impl Policy {
         }
         let bucket = (high - index.base) >> (index.shift & 63);
         let bucket = if bucket > index.last as u64 { index.last } else { bucket as u32 };
-        let Some(entry) = bucket_of(&INDEX6, self.active * settings::index6() + bucket) else {
+        let Some(entry) = bucket_of(&INDEX6, self.active() * settings::index6() + bucket) else {
             return NO_CLASS;
         };
         if entry.inside == 0 {
             return entry.value;
         }
-        let base = self.active * settings::ranges6();
+        let base = self.active() * settings::ranges6();
         let position = search(entry, |position| Some(row_u64(&STARTS6, base + position)? <= high));
         row_u32(&CLASSES6, base + position).unwrap_or(NO_CLASS)
     }
@@ -211,19 +223,43 @@ impl Policy {
     /// The class of an address in a /64 that holds longer prefixes.
     #[inline(always)]
     fn class_of_lower(&self, deep: u32, low: u64) -> u32 {
-        let Some(entry) = bucket_of(&DEEP6, self.active * settings::deep6() + deep) else {
+        let Some(entry) = bucket_of(&DEEP6, self.active() * settings::deep6() + deep) else {
             return NO_CLASS;
         };
         if entry.inside == 0 {
             return entry.value;
         }
-        let base = self.active * settings::low6();
+        let base = self.active() * settings::low6();
         let position =
             search(entry, |position| Some(row_u64(&LOW_STARTS6, base + position)? <= low));
         match row_u16(&LOW_CLASSES6, base + position) {
             Some(class) => class as u32,
             None => NO_CLASS,
         }
+    }
+}
+
+/// Whether the range at this position of the table starts at or before the address.
+#[inline(always)]
+fn starts_by(position: u32, address: u32) -> bool {
+    match row_u32(&STARTS4, position) {
+        Some(start) => start <= address,
+        None => false,
+    }
+}
+
+/// The class of an address in a bucket of the IPv4 index that holds the start of a range. A global function: the kernel verifies it
+/// once, for any arguments.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn class_in_bucket4(active: u32, value: u32, inside: u32, address: u32) -> u32 {
+    let base = (active & 1) * settings::ranges4();
+    let position = search(IndexEntry { value, inside }, |position| {
+        Some(row_u32(&STARTS4, base + position)? <= address)
+    });
+    match row_u16(&CLASSES4, base + position) {
+        Some(class) => class as u32,
+        None => NO_CLASS,
     }
 }
 

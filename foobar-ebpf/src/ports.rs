@@ -99,7 +99,7 @@ pub fn judge<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Addre
     let may_reply = !is_open
         && !request.opens
         && !matches!(request.transport, Transport::Other)
-        && flows::port_was_used(run, datagram.protocol, request.destination_port);
+        && flows::port_was_used(run, request.index);
 
     // The class of the source, if it matters.
     let mut cell = entry.cell;
@@ -156,13 +156,26 @@ fn by_rule<F: Family>(
     }
     // Of a TCP connection its opening counts, of everything else each packet.
     let is_new = request.opens || !matches!(request.transport, Transport::Tcp);
+    within_limit::<F>(run, policy, datagram.source, cell, is_new, request.opens)
+}
+
+/// The cell of a rule that lets the packet pass, unless that is more than the rule's limit. `is_new`: it counts for the limit.
+#[inline(always)]
+pub fn within_limit<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    source: F::Address,
+    cell: Cell,
+    is_new: bool,
+    opens: bool,
+) -> Cell {
     if settings::has(feature::LIMITS)
         && is_new
-        && !limits::take::<F>(run, policy, cell.limit() as u32, datagram.source)
+        && !limits::take::<F>(run, policy, cell.limit() as u32, source)
     {
         return Cell::drop(cell.counter() + RULE_LIMITED);
     }
-    Cell(cell.0 + if request.opens { RULE_ATTEMPTS as u32 } else { 0 })
+    Cell(cell.0 + if opens { RULE_ATTEMPTS as u32 } else { 0 })
 }
 
 #[inline(always)]

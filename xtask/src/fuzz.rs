@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{build, command, setup, workspace};
+use crate::{build, command, setup};
 
 /// Frames of one run of the property test: some ten seconds in a debug build.
 const FRAMES: u64 = 20_000;

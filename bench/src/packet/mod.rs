@@ -63,7 +63,7 @@ impl Turn<'_> {
 }
 
 /// Measures all cases with all subjects.
-pub fn measure(effort: Effort) -> Result<Table> {
+pub fn measure(effort: Effort, only: &[String]) -> Result<Table> {
     clock::pin()?;
     let title = "Packet path: nanoseconds of CPU a packet";
     let mut table = Table::new("packet", title, "ns", Some(FLOOR));
@@ -73,7 +73,10 @@ pub fn measure(effort: Effort) -> Result<Table> {
     let mut turns = Vec::new();
     for case in &cases {
         for subject in &subjects {
-            turns.extend(turn(case, subject)?);
+            let wanted = |part: &String| case.name.contains(part.as_str()) || subject.name.contains(part.as_str());
+            if subject.name == FLOOR || only.iter().all(wanted) {
+                turns.extend(turn(case, subject)?);
+            }
         }
     }
     // The first round fills caches and is not counted.

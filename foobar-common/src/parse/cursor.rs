@@ -4,6 +4,7 @@
     reason = "reads raw packet memory; every access is bounds-checked here, once, for all parsers"
 )]
 
+use super::Address6;
 use crate::reason::Reason;
 
 /// A position in a frame, and where its readable bytes end.
@@ -107,19 +108,12 @@ impl<const N: usize> Header<N> {
         self.load::<u32, OFFSET>()
     }
 
-    /// Sixteen bytes at `OFFSET` as four words, each as it is: in network byte order.
+    /// Sixteen bytes at `OFFSET` as they are: in network byte order.
     #[inline(always)]
-    pub fn address6<const OFFSET: usize>(&self) -> [u32; 4] {
+    pub fn address6<const OFFSET: usize>(&self) -> Address6 {
         const { assert!(OFFSET + 16 <= N) }
         // SAFETY: `peek` checked N bytes from `at` on, and the constant assertion keeps the field within them.
-        unsafe {
-            [
-                load(self.at + OFFSET),
-                load(self.at + OFFSET + 4),
-                load(self.at + OFFSET + 8),
-                load(self.at + OFFSET + 12),
-            ]
-        }
+        unsafe { [load(self.at + OFFSET), load(self.at + OFFSET + 8)] }
     }
 
     #[inline(always)]

@@ -22,6 +22,12 @@ pub struct Ethernet {
     pub link_local: bool,
 }
 
+/// Reads the Ethernet header and gives its EtherType; `None` for a frame that is too short.
+#[inline(always)]
+pub fn untagged(cursor: &mut Cursor) -> Option<u16> {
+    Some(cursor.take::<14>().ok()?.u16::<12>())
+}
+
 /// Reads the Ethernet header and its VLAN tags.
 ///
 /// # Errors

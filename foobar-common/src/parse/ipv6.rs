@@ -1,7 +1,7 @@
 //! IPv6 (RFC 8200) with its extension headers, down to the transport header.
 
 use super::ipv4::{AUTHENTICATION, AUTHENTICATION_BYTES};
-use super::{Cursor, Datagram, Fragment, Frame, protocol};
+use super::{Address6, Cursor, Datagram, Fragment, Frame, protocol};
 use crate::reason::Reason;
 
 /// Extension headers (IANA "IPv6 Extension Header Types").
@@ -19,7 +19,7 @@ const MAX_EXTENSIONS: usize = 8;
 /// [`Reason::Truncated`], [`Reason::Malformed`] or [`Reason::ExtensionHeader`]; [`Reason::FragmentShort`] where a first
 /// fragment ends inside the chain (RFC 7112).
 #[inline(always)]
-pub fn ipv6(mut cursor: Cursor, frame: &mut impl Frame) -> Result<Datagram<[u32; 4]>, Reason> {
+pub fn ipv6(mut cursor: Cursor, frame: &mut impl Frame) -> Result<Datagram<Address6>, Reason> {
     let start = cursor.position();
     let available = cursor.available();
     let header = cursor.take::<40>()?;
@@ -55,7 +55,7 @@ fn is_extension(next: u8) -> bool {
 }
 
 #[inline(always)]
-fn extensions(datagram: &mut Datagram<[u32; 4]>, frame: &mut impl Frame) -> Result<(), Reason> {
+fn extensions(datagram: &mut Datagram<Address6>, frame: &mut impl Frame) -> Result<(), Reason> {
     let mut state = datagram.protocol as u64;
     for _ in 0..MAX_EXTENSIONS {
         state = frame.extension_step(datagram.cursor, datagram.remaining, state);
@@ -197,8 +197,8 @@ pub fn extension_step(mut cursor: Cursor, at: u32, remaining: u32, state: u64) -
 pub fn quoted(
     mut cursor: Cursor,
     remaining: u32,
-    local: [u32; 4],
-) -> Result<super::transport::Quoted<[u32; 4]>, Reason> {
+    local: Address6,
+) -> Result<super::transport::Quoted<Address6>, Reason> {
     let header = cursor.take::<40>().map_err(|_| Reason::IcmpUnrelated)?;
     if header.u8::<0>() >> 4 != 6 || remaining < 48 || header.address6::<8>() != local {
         return Err(Reason::IcmpUnrelated);

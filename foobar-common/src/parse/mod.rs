@@ -63,6 +63,17 @@ impl Frame for Linear {
     }
 }
 
+/// An IPv6 address as it stands in a packet: two words of eight bytes, each in network byte order. The BPF machine has few registers
+/// of this width, so addresses are not taken apart further.
+pub type Address6 = [u64; 2];
+
+/// The same as words of four bytes.
+#[inline(always)]
+pub fn words(address: Address6) -> [u32; 4] {
+    let [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]] = address.map(u64::to_ne_bytes);
+    [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_ne_bytes)
+}
+
 /// Where a datagram stands in a fragmented one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fragment {

@@ -1,6 +1,6 @@
 //! A whole frame read in one call, for events, logs and tests. The packet path itself reads step by step.
 
-use super::{Cursor, Datagram, Frame, ethernet, ipv4, ipv6, protocol, transport};
+use super::{Cursor, Datagram, Frame, ethernet, ipv4, ipv6, protocol, transport, words};
 use crate::reason::Reason;
 
 /// What a frame says of itself, as far as it could be read. Addresses and ports are in network byte order.
@@ -41,8 +41,8 @@ fn fill(summary: &mut Summary, cursor: &mut Cursor, frame: &mut impl Frame) -> R
         ethernet::IPV6 => {
             let datagram = ipv6::ipv6(*cursor, frame)?;
             summary.ip_version = 6;
-            summary.source = datagram.source;
-            summary.destination = datagram.destination;
+            summary.source = words(datagram.source);
+            summary.destination = words(datagram.destination);
             ports(summary, &datagram)
         }
         _ => Ok(()),

@@ -4,7 +4,9 @@ use std::{vec, vec::Vec};
 
 use proptest::prelude::*;
 
-use super::{Cursor, Datagram, Linear, ethernet, ipv4, ipv6, summary::summary, transport};
+use super::{
+    Address6, Cursor, Datagram, Linear, ethernet, ipv4, ipv6, summary::summary, transport,
+};
 use crate::reason::Reason;
 
 fn cursor(bytes: &[u8]) -> (Cursor, Linear) {
@@ -20,7 +22,7 @@ fn v4(bytes: &[u8]) -> Result<Datagram<u32>, Reason> {
     ipv4::ipv4(cursor, &mut frame)
 }
 
-fn v6(bytes: &[u8]) -> Result<Datagram<[u32; 4]>, Reason> {
+fn v6(bytes: &[u8]) -> Result<Datagram<Address6>, Reason> {
     let (cursor, mut frame) = cursor(bytes);
     ipv6::ipv6(cursor, &mut frame)
 }

@@ -130,6 +130,16 @@ pub fn udp<Address: Copy>(datagram: &Datagram<Address>) -> Result<Udp, Reason> {
     Ok(Udp { source_port: header.u16_raw::<0>(), destination_port: header.u16_raw::<2>() })
 }
 
+/// Source and destination port of a TCP or UDP header that was found sound before.
+///
+/// # Errors
+/// [`Reason::Truncated`].
+#[inline(always)]
+pub fn ports<Address>(datagram: &Datagram<Address>) -> Result<(u16, u16), Reason> {
+    let header = datagram.cursor.peek::<4>()?;
+    Ok((header.u16_raw::<0>(), header.u16_raw::<2>()))
+}
+
 /// Reads the first eight bytes of an ICMP or ICMPv6 message.
 ///
 /// # Errors

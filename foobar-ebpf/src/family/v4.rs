@@ -67,7 +67,9 @@ impl Family for V4 {
 
     #[inline(always)]
     fn find(tuple: &Tuple<u32>, flags: u32, jiffies: u64) -> bool {
-        find_flow4(&key(tuple), flags, jiffies) != 0
+        let ports = tuple.local_port as u32 | (tuple.remote_port as u32) << 16;
+        let what = tuple.protocol as u32 | flags << 8;
+        find_flow4(tuple.local, tuple.remote, ports, what, jiffies) != 0
     }
 
     #[inline(always)]
@@ -109,17 +111,21 @@ impl Family for V4 {
     }
 }
 
-/// [`flows::find`] in the table of IPv4 flows. A global function: the kernel verifies it once, for any arguments.
+/// [`flows::find`] in the table of IPv4 flows; `ports` has the local port in its low half, `what` the protocol in its low 8 bits and
+/// the flags above. A global function: the kernel verifies it once, for any arguments. The key is not handed over as a whole:
+/// it would take the caller's stack, and kernels before 6.2 take a key of a map from this function's own stack alone.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn find_flow4(key: *const FlowKey4, flags: u32, jiffies: u64) -> u32 {
-    if key.is_null() {
-        return 0;
-    }
-    // Onto this function's own stack: kernels before 6.2 take no other key of a map.
-    // SAFETY: not null, and the kernel has checked its size.
-    let key = unsafe { key.read_volatile() };
-    flows::find(FLOWS4.get_ptr_mut(key), key.protocol as u8, key.local_port, flags, jiffies) as u32
+pub extern "C" fn find_flow4(local: u32, remote: u32, ports: u32, what: u32, jiffies: u64) -> u32 {
+    let tuple = Tuple {
+        local,
+        remote,
+        local_port: ports as u16,
+        remote_port: (ports >> 16) as u16,
+        protocol: what as u8,
+    };
+    let look_up = || FLOWS4.get_ptr_mut(key(&tuple));
+    flows::find(look_up, tuple.protocol, tuple.local_port, what >> 8, jiffies) as u32
 }
 
 /// [`Policy::class4`] in the generation that the packet was given. A global function: the kernel verifies it once, for any

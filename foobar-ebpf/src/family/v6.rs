@@ -3,7 +3,7 @@
 use foobar_common::{
     failures::FLOWS6 as FAILED,
     flow::{Flow, FlowKey6, FragmentKey},
-    parse::{Cursor, Datagram, ipv6, protocol, transport::Quoted},
+    parse::{Address6, Cursor, Datagram, ipv6, protocol, transport::Quoted, words},
     reason::Reason,
 };
 
@@ -18,46 +18,40 @@ const DHCP_CLIENT: u16 = 546;
 pub struct V6;
 
 #[inline(always)]
-fn key(tuple: &Tuple<[u32; 4]>) -> FlowKey6 {
+fn key(tuple: &Tuple<Address6>) -> FlowKey6 {
     FlowKey6 {
-        local: tuple.local,
-        remote: tuple.remote,
+        local: words(tuple.local),
+        remote: words(tuple.remote),
         local_port: tuple.local_port,
         remote_port: tuple.remote_port,
         protocol: tuple.protocol as u32,
     }
 }
 
-/// Two words of an address as a number.
-#[inline(always)]
-fn number(first: u32, second: u32) -> u64 {
-    (u32::from_be(first) as u64) << 32 | u32::from_be(second) as u64
-}
-
 impl Family for V6 {
-    type Address = [u32; 4];
+    type Address = Address6;
     const ICMP: u8 = protocol::ICMPV6;
 
     #[inline(always)]
-    fn class(policy: &Policy, address: [u32; 4]) -> u32 {
-        class_of6(policy.active(), number(address[0], address[1]), number(address[2], address[3]))
+    fn class(policy: &Policy, address: Address6) -> u32 {
+        class_of6(policy.active(), u64::from_be(address[0]), u64::from_be(address[1]))
     }
 
     /// Multicast, and ::/64, which holds the unspecified address, loopback, and the IPv4-mapped and IPv4-compatible ones
     /// (RFC 4291, section 2.5): an IPv4 entry never speaks for an IPv6 source.
     #[inline(always)]
-    fn is_martian(address: [u32; 4]) -> bool {
-        u32::from_be(address[0]) >> 24 == 0xff || address[0] | address[1] == 0
+    fn is_martian(address: Address6) -> bool {
+        u64::from_be(address[0]) >> 56 == 0xff || address[0] == 0
     }
 
     #[inline(always)]
-    fn is_link_local(address: [u32; 4]) -> bool {
-        u32::from_be(address[0]) >> 22 == 0xfe80 >> 6
+    fn is_link_local(address: Address6) -> bool {
+        u64::from_be(address[0]) >> 54 == 0xfe80 >> 6
     }
 
     #[inline(always)]
-    fn is_unspecified(address: [u32; 4]) -> bool {
-        address[0] | address[1] | address[2] | address[3] == 0
+    fn is_unspecified(address: Address6) -> bool {
+        address[0] | address[1] == 0
     }
 
     /// Duplicate address detection and listener reports.
@@ -72,17 +66,17 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn find(tuple: &Tuple<[u32; 4]>, flags: u32, jiffies: u64) -> bool {
+    fn find(tuple: &Tuple<Address6>, flags: u32, jiffies: u64) -> bool {
         find_flow6(&key(tuple), flags, jiffies) != 0
     }
 
     #[inline(always)]
-    fn flow(tuple: &Tuple<[u32; 4]>) -> Option<*mut Flow> {
+    fn flow(tuple: &Tuple<Address6>) -> Option<*mut Flow> {
         FLOWS6.get_ptr_mut(key(tuple))
     }
 
     #[inline(always)]
-    fn remember(tuple: &Tuple<[u32; 4]>, flow: &Flow) {
+    fn remember(tuple: &Tuple<Address6>, flow: &Flow) {
         // An LRU map makes room by itself; the insertion fails only under a race that another CPU won.
         if FLOWS6.insert(key(tuple), flow, 0).is_err() {
             failures::count(FAILED);
@@ -90,15 +84,15 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn quoted(cursor: Cursor, remaining: u32, local: [u32; 4]) -> Result<Quoted<[u32; 4]>, Reason> {
+    fn quoted(cursor: Cursor, remaining: u32, local: Address6) -> Result<Quoted<Address6>, Reason> {
         ipv6::quoted(cursor, remaining, local)
     }
 
     #[inline(always)]
-    fn fragment_key(datagram: &Datagram<[u32; 4]>) -> FragmentKey {
+    fn fragment_key(datagram: &Datagram<Address6>) -> FragmentKey {
         FragmentKey {
-            source: datagram.source,
-            destination: datagram.destination,
+            source: words(datagram.source),
+            destination: words(datagram.destination),
             identification: datagram.fragment.identification,
             // Reassembly goes by source, destination and identification alone (RFC 8200, section 4.5).
             protocol: 6 << 8,
@@ -107,12 +101,12 @@ impl Family for V6 {
 
     /// A /64, since that is what one subscriber has.
     #[inline(always)]
-    fn bucket_source(address: [u32; 4]) -> ([u32; 2], u32) {
-        ([address[0], address[1]], 6)
+    fn bucket_source(address: Address6) -> ([u32; 2], u32) {
+        ([words(address)[0], words(address)[1]], 6)
     }
 
     #[inline(always)]
-    fn is_dhcp_reply(source_port: u16, destination_port: u16, destination: [u32; 4]) -> bool {
+    fn is_dhcp_reply(source_port: u16, destination_port: u16, destination: Address6) -> bool {
         source_port == DHCP_SERVER
             && destination_port == DHCP_CLIENT
             && Self::is_link_local(destination)
@@ -126,10 +120,14 @@ pub extern "C" fn find_flow6(key: *const FlowKey6, flags: u32, jiffies: u64) -> 
     if key.is_null() {
         return 0;
     }
-    // Onto this function's own stack: kernels before 6.2 take no other key of a map.
     // SAFETY: not null, and the kernel has checked its size.
-    let key = unsafe { key.read_volatile() };
-    flows::find(FLOWS6.get_ptr_mut(key), key.protocol as u8, key.local_port, flags, jiffies) as u32
+    let (protocol, local_port) = unsafe { ((*key).protocol as u8, (*key).local_port) };
+    // Onto this function's own stack: kernels before 6.2 take no other key of a map.
+    // SAFETY: as above; a key is five words of eight bytes and aligned like those.
+    let copy = unsafe { key.cast::<[u64; 5]>().read_volatile() };
+    // SAFETY: the copy of a key.
+    let key = unsafe { &*(&raw const copy).cast::<FlowKey6>() };
+    flows::find(|| FLOWS6.get_ptr_mut(key), protocol, local_port, flags, jiffies) as u32
 }
 
 /// [`Policy::class6`] in the generation that the packet was given. A global function: the kernel verifies it once, for any

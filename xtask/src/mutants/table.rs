@@ -70,10 +70,10 @@ pub const MUTANTS: [Mutant; 10] = [
         new: "events.push((u32::from(range.last).max(1), rule, false));",
     },
     Mutant {
-        name: "a range that starts with a bucket of the index is sought behind it",
+        name: "a bucket of the index ends one address early",
         file: "foobar-user/src/policy/compile/index.rs",
-        old: "(*start).into() <= first_address",
-        new: "(*start).into() < first_address",
+        old: "first_address.saturating_add((1 << shift) - 1);",
+        new: "first_address.saturating_add((1 << shift) - 1 - u64::from(shift > 0));",
     },
 ];
 
