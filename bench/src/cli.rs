@@ -79,8 +79,7 @@ fn perform(args: &Args) -> Result<()> {
         tables: Vec::new(),
     };
     for name in names {
-        let tables =
-            measure(*name, args).with_context(|| format!("{name:?}").to_lowercase())?;
+        let tables = measure(*name, args).with_context(|| format!("{name:?}").to_lowercase())?;
         if matches!(args.output, Output::Text) {
             tables.iter().for_each(report::print);
         }

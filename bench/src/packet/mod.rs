@@ -73,7 +73,9 @@ pub fn measure(effort: Effort, only: &[String]) -> Result<Table> {
     let mut turns = Vec::new();
     for case in &cases {
         for subject in &subjects {
-            let wanted = |part: &String| case.name.contains(part.as_str()) || subject.name.contains(part.as_str());
+            let wanted = |part: &String| {
+                case.name.contains(part.as_str()) || subject.name.contains(part.as_str())
+            };
             if subject.name == FLOOR || only.iter().all(wanted) {
                 turns.extend(turn(case, subject)?);
             }
