@@ -4,33 +4,41 @@
 //! ingress (XDP):  parse -> classify source -> classify port -> cell -> verdict -> account
 //! egress  (TCX):  parse -> remember the flow -> egress rules -> account
 //! ```
+//!
+//! In the order in which a packet meets them:
+//!
+//! - [`ingress`]: what arrives: link layer, IP, verdict. [`ordinary`]: what most packets are, judged at once.
+//! - [`ports`]: TCP, UDP and protocols without ports: rules and replies. [`icmp`]: echo, errors, neighbour discovery.
+//! - [`egress`]: what leaves: flows that the server opens, egress rules.
+//! - [`policy`]: the generation in force: classify, cell. [`family`]: what differs between IPv4 and IPv6.
+//! - [`flows`]: replies to flows that the server opened. [`fragments`]: verdicts of first fragments. [`limits`]: token buckets.
+//! - [`verdict`]: cells of reasons that no rule gave. [`account`]: one counter a packet. [`events`]: sampled packets.
+//! - [`frame`]: a frame in the kernel. [`run`]: a live packet, or a traced one on behalf of `explain` and `replay`.
+//! - [`maps`]: every map. [`settings`]: constants that the loader sets before load. [`failures`]: what could not be written.
+//! - [`connections`]: TCP connections, from the kernel's own state changes.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "kernel programs: pointers into packets and maps")]
 
-mod maps;
-mod settings; // constants that the loader sets before load // every map
-
+mod account;
+mod connections;
 mod egress;
-mod icmp; // ICMP, ICMPv6: echo, errors, neighbour discovery
-mod ingress; // what arrives: link layer, IP, verdict
-mod ordinary; // what most packets are, judged at once
-mod ports; // TCP, UDP and protocols without ports: rules and replies // what leaves: flows that the server opens, egress rules
-
-mod family; // what differs between IPv4 and IPv6
-mod flows; // replies to flows that the server opened
-mod fragments; // verdicts of first fragments
+mod events;
+mod failures;
+mod family;
+mod flows;
+mod fragments;
+mod frame;
+mod icmp;
+mod ingress;
 mod limits;
-mod policy; // the generation in force: classify, cell // token buckets
-
-mod account; // one counter a packet
-mod events; // sampled packets
-mod failures; // what could not be written
-mod frame; // a frame in the kernel
+mod maps;
+mod ordinary;
+mod policy;
+mod ports;
 mod run;
-mod verdict; // cells of reasons without a rule // a live packet, or a traced one on behalf of `explain` and `replay`
-
-mod connections; // TCP connections, from the kernel's own state changes
+mod settings;
+mod verdict;
 
 use aya_ebpf::{
     macros::{btf_tracepoint, classifier, xdp},
