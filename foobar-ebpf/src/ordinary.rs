@@ -80,7 +80,7 @@ fn request(datagram: &Datagram<u32>) -> Option<Request> {
                 return None;
             }
             let marks = if tcp.opens() { OPENS } else { 0 } | if tcp.closes() { CLOSES } else { 0 };
-            Some(PORTS_TCP + u16::from_be(tcp.destination_port) as u32 | marks)
+            Some((PORTS_TCP + u16::from_be(tcp.destination_port) as u32) | marks)
         }
         protocol::UDP => {
             let udp = transport::udp(datagram).ok()?;

@@ -285,7 +285,8 @@ fn is_martian(address: IpAddr) -> bool {
     }
 }
 
-/// Who has no address yet asks for one from the unspecified address: DHCP, duplicate address detection, listener reports.
+/// Who has no address yet asks for one from the unspecified address: DHCP, duplicate address detection, listener reports. A
+/// router has one, so its advertisement never comes from there (RFC 4861, section 6.1.2).
 fn asks_for_an_address(datagram: &Datagram<'_>) -> bool {
     match datagram.source {
         IpAddr::V4(address) => {
@@ -296,7 +297,7 @@ fn asks_for_an_address(datagram: &Datagram<'_>) -> bool {
             let kind = datagram.payload.first().copied().unwrap_or_default();
             address.is_unspecified()
                 && datagram.protocol == 58
-                && (130..=136).contains(&kind) | (kind == 143)
+                && matches!(kind, 130..=133 | 135 | 136 | 143)
         }
     }
 }

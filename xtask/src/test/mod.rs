@@ -44,7 +44,9 @@ pub fn test(args: &Args) -> Result<ExitCode> {
         tests.arg("--").args(names(args)).status().context("cannot start cargo nextest")?
     } else {
         eprintln!("test: no cargo-nextest here, so `cargo test` runs the tests");
-        tests.args(["test", "--no-fail-fast"]).args(packages(args)).arg("--").args(names(args));
+        tests.args(["test", "--no-fail-fast"]).args(packages(args));
+        // What tests measure is worth reading although they pass, as .config/nextest.toml says to nextest.
+        tests.args(["--", "--show-output"]).args(names(args));
         summary::run(tests)?
     };
     // A runner that was ended by a signal has no code of its own.
