@@ -95,4 +95,12 @@ mod tests {
             assert_ne!(old, new, "{name}");
         }
     }
+
+    #[test]
+    fn the_documentation_names_each_mutant() {
+        let text = fs::read_to_string(workspace::root().join("docs/testing.md")).expect("docs");
+        for Mutant { name, .. } in &MUTANTS {
+            assert!(text.contains(&format!("| {name} |")), "docs/testing.md lacks: {name}");
+        }
+    }
 }
