@@ -175,7 +175,7 @@ fn describe(entry: &Entry) -> String {
 }
 
 /// The first few, and how many more.
-fn named(total: usize, entries: impl Iterator<Item = String>) -> String {
+pub(super) fn named(total: usize, entries: impl Iterator<Item = String>) -> String {
     let mut text = entries.take(NAMED).collect::<Vec<_>>().join(", ");
     if total > NAMED {
         text.push_str(&format!(" and {} more", total - NAMED));

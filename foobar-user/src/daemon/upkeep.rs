@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::time;
 use tracing::{error, info};
 
-use super::{intent::now, keeper::Keeper, pipeline::Durability};
+use super::{edits, intent::now, keeper::Keeper, pipeline::Durability};
 use crate::kernel::{self, ChangeStream, Fit};
 
 /// Addresses come in bursts (an interface with its IPv4 and IPv6 addresses), so one change follows a burst.
@@ -41,11 +41,9 @@ impl Keeper {
             self.expiry_failed = false;
             return;
         }
-        let named: Vec<_> = gone
-            .iter()
-            .map(|gone| format!("{} {} {}", gone.kind, gone.list, gone.entry.prefix))
-            .collect();
-        intent.record(format!("lifetime over: {}", named.join(", ")));
+        let words =
+            gone.iter().map(|gone| format!("{} {} {}", gone.kind, gone.list, gone.entry.prefix));
+        intent.record(format!("lifetime over: {}", edits::named(gone.len(), words)));
         let outcome = self.put_in_force(intent, Fit::Superset, Durability::BestEffort);
         self.expiry_failed = outcome.is_err();
         if let Err(problem) = outcome {
