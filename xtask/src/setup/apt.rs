@@ -62,7 +62,8 @@ fn install_command(packages: &[&str]) -> Command {
     command
 }
 
-fn update() -> Result<()> {
+/// Asks the archive what it has; does nothing without root, who alone may.
+pub fn update() -> Result<()> {
     if !command::is_root() {
         return Ok(());
     }

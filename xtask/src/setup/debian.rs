@@ -29,9 +29,14 @@ pub fn offer() -> Result<String, String> {
     if !command::is_root() {
         return Err("only root may install Debian's packages".into());
     }
-    let version = apt::candidate(COMPILER)?;
-    apt::candidate(CORE)?;
     let wanted = env!("CARGO_PKG_RUST_VERSION");
+    // The core first: looking for it may bring apt up to date, and only then is the compiler's version that of today.
+    apt::candidate(CORE)?;
+    let mut version = apt::candidate(COMPILER)?;
+    if minor(&version) < minor(wanted) {
+        apt::update().map_err(|error| format!("{error:#}"))?;
+        version = apt::candidate(COMPILER)?;
+    }
     if minor(&version) < minor(wanted) {
         return Err(format!("the archive's {COMPILER} is {version}, and {wanted} is wanted"));
     }

@@ -90,10 +90,10 @@ fn choose() -> (Route, String) {
         (Some((Toolchain::Prebuilt, _)), Ok(_)) => {
             (Route::Debian, "rustup's toolchain `bpf` is here, its linker is not".into())
         }
-        (Some((Toolchain::Nightly, _)), _) => {
-            (Route::Rustup, "nightly with rust-src is here, its linker is not".into())
-        }
         (_, Ok(offer)) => (Route::Debian, offer),
+        (Some((Toolchain::Nightly, _)), Err(obstacle)) => {
+            (Route::Rustup, format!("nightly with rust-src is here, its linker is not; {obstacle}"))
+        }
         (_, Err(obstacle)) => (Route::Rustup, obstacle),
     }
 }
