@@ -10,12 +10,14 @@ mod limits;
 mod list_files;
 mod load;
 mod named_ports;
+mod observed;
 mod reachable;
 mod reader;
 mod rules;
 mod section;
 mod services;
 mod sources;
+mod status_page;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -28,9 +30,11 @@ pub use choices::{
 pub use interfaces::Interfaces;
 pub use limits::{Limits, Period, Rate, RateLimit};
 pub use named_ports::MAX_NAMED_PORTS;
+pub use observed::{MAX_SERVER_NAMES, Observed, ObservedProtocol, Requests};
 pub use rules::MAX_RULES;
-pub use services::{Flows, Log, Metrics, Observed, ObservedProtocol};
+pub use services::{Flows, Log, Metrics};
 pub use sources::Sources;
+pub use status_page::{StatusAddress, StatusPage};
 
 use super::{
     diagnostic::Diagnostic,

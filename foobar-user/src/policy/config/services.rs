@@ -1,11 +1,11 @@
-//! What runs beside the filter: `[metrics]`, `[[observe]]`, `[log]`, and the table of flows, `[flows]`.
+//! What runs beside the filter: `[metrics]`, `[log]`, and the table of flows, `[flows]`.
 
 use std::{net::SocketAddr, time::Duration};
 
 use foobar_common::flow::{FlowTimeouts, TICK_SHIFT};
 use serde::Serialize;
 
-use super::{choices::words, limits::Rate, named_ports::MAX_NAMED_PORTS, section::Section, values};
+use super::{limits::Rate, named_ports::MAX_NAMED_PORTS, section::Section, values};
 use crate::policy::config::limits::Period;
 
 /// `[metrics]`.
@@ -46,70 +46,6 @@ impl Metrics {
         });
         section.finish();
         Metrics { listen, ports }
-    }
-}
-
-words! {
-    /// What a port speaks.
-    ObservedProtocol {
-        /// HTTP in clear, HTTP/1.x or h2c.
-        Http = "http",
-        /// HTTP over TLS.
-        Https = "https",
-        /// Anything else: connections only.
-        Tcp = "tcp",
-    }
-}
-
-/// `[[observe]]`: what a port speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Observed {
-    /// The server's port.
-    pub port: u16,
-    /// What it speaks.
-    pub protocol: ObservedProtocol,
-}
-
-impl Observed {
-    /// Without any `[[observe]]`: 80 is http, 443 is https.
-    pub fn defaults() -> Vec<Observed> {
-        vec![
-            Observed { port: 80, protocol: ObservedProtocol::Http },
-            Observed { port: 443, protocol: ObservedProtocol::Https },
-        ]
-    }
-
-    pub(super) fn read_all(sections: Option<Vec<Section<'_, '_>>>) -> Vec<Observed> {
-        let Some(sections) = sections else { return Observed::defaults() };
-        let mut all: Vec<Observed> = Vec::new();
-        for mut section in sections {
-            let port = section.required("port", "the server's port, such as port = 8080");
-            let protocol = section.required_word(
-                "protocol",
-                ObservedProtocol::WORDS,
-                "protocol = \"http\", \"https\" or \"tcp\"",
-            );
-            if let Some(value) = port
-                && let Some(port) = values::port(&section, &value)
-            {
-                if all.iter().any(|observed| observed.port == port) {
-                    section.error(
-                        value.span(),
-                        format!("port {port} is observed twice"),
-                        "keep one [[observe]] for each port",
-                    );
-                } else if all.len() == MAX_NAMED_PORTS {
-                    section.error(
-                        value.span(),
-                        format!("more than {MAX_NAMED_PORTS} ports are observed"),
-                        "observe those that matter",
-                    );
-                }
-                all.extend(protocol.map(|protocol| Observed { port, protocol }));
-            }
-            section.finish();
-        }
-        all
     }
 }
 

@@ -30,6 +30,13 @@ macro_rules! rule {
     };
 }
 
+/// A port that speaks https, and more about it.
+macro_rules! https {
+    ($rest:literal) => {
+        concat!("[[observe]]\nport = 443\nprotocol = \"https\"\n", $rest)
+    };
+}
+
 const ROWS: &[Row] = &[
     // Syntax.
     row("mode = audit", 1, 8, "this is not TOML", "strings need quotes"),
@@ -415,6 +422,134 @@ const ROWS: &[Row] = &[
         8,
         "port 80 is observed twice",
         "one [[observe]]",
+    ),
+    // Server names.
+    row(
+        https!("server_names = \"a.example\""),
+        4,
+        16,
+        "`server_names` must be an array, not a string",
+        "www.example.com",
+    ),
+    row(
+        https!("server_names = [\"*.foobar.com\"]"),
+        4,
+        17,
+        "\"*.foobar.com\" is no server name",
+        "patterns cannot be asked for",
+    ),
+    row(https!("server_names = [\"192.0.2.1\"]"), 4, 17, "is no server name", "host names"),
+    row(https!("server_names = [\"a.example:443\"]"), 4, 17, "is no server name", "without a port"),
+    row(https!("server_names = [\"b\u{fc}cher.example\"]"), 4, 17, "is no server name", "xn--"),
+    row(
+        https!("server_names = [\"a.example\", \"A.example\"]"),
+        4,
+        30,
+        "\"a.example\" is named twice",
+        "once",
+    ),
+    row(
+        "[[observe]]\nport = 80\nprotocol = \"http\"\nserver_names = [\"a.example\"]",
+        4,
+        16,
+        "server names are told apart by TLS",
+        "protocol = \"https\"",
+    ),
+    row(
+        https!(
+            "server_names = [\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\"]\n[[observe]]\nport = 444\nprotocol = \"https\"\nserver_names = [\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"]"
+        ),
+        8,
+        45,
+        "more than 16 server names are told apart",
+        "\"other\"",
+    ),
+    // What counts requests.
+    row(
+        https!("requests = \"nginx-stat\""),
+        4,
+        12,
+        "`requests` cannot be \"nginx-stat\"",
+        "did you mean \"nginx-status\"?",
+    ),
+    row(
+        https!("requests = \"wire\""),
+        4,
+        12,
+        "requests of a port that speaks \"https\" are encrypted",
+        "\"turns\" for an estimate",
+    ),
+    row(
+        "[[observe]]\nport = 80\nprotocol = \"http\"\nrequests = \"turns\"",
+        4,
+        12,
+        "turns are an estimate for encrypted connections",
+        "leave `requests` out",
+    ),
+    row(
+        "[[observe]]\nport = 25\nprotocol = \"tcp\"\nrequests = \"wire\"",
+        4,
+        12,
+        "a port that speaks \"tcp\" has no requests",
+        "protocol = \"http\"",
+    ),
+    row(
+        https!("requests = \"apache-status\""),
+        4,
+        12,
+        "requests = \"apache-status\" needs to know where to ask",
+        "add status = \"http://127.0.0.1:8081/server-status?auto\"",
+    ),
+    row(
+        https!("requests = \"off\"\nstatus = \"http://127.0.0.1/s\""),
+        5,
+        10,
+        "requests of this port are not counted",
+        "leave `status` out",
+    ),
+    row(https!("status = 5"), 4, 10, "`status` must be a string, not an integer", "on loopback"),
+    row(https!("status = \"/stub_status\""), 4, 10, "is no address of a status page", "loopback"),
+    row(
+        https!("status = \"http://192.0.2.1/stub_status\""),
+        4,
+        10,
+        "is not on this server's loopback",
+        "127.0.0.0/8",
+    ),
+    row(https!("status = \"http://status.example/\""), 4, 10, "is not on this", "127.0.0.0/8"),
+    row(https!("status = \"https://127.0.0.1/s\""), 4, 10, "asks for TLS", "in clear"),
+    row(https!("status = \"http://a:b@127.0.0.1/s\""), 4, 10, "holds a password", "loopback"),
+    row(https!("status = \"unix:admin.sock\""), 4, 10, "is no absolute path", "unix:/run"),
+    row(
+        https!("requests = \"nginx-status\"\nstatus = \"unix:/run/a.sock\""),
+        5,
+        10,
+        "a socket is asked in the language of HAProxy",
+        "http://127.0.0.1:8081/stub_status",
+    ),
+    row(
+        https!("requests = \"nginx-status\"\nstatus = \"http://127.0.0.1/s\"\nfrontend = \"www\""),
+        6,
+        12,
+        "`frontend` belongs to HAProxy",
+        "leave it out",
+    ),
+    row(https!("frontend = \"www\""), 4, 12, "and there are none", "add status"),
+    row(
+        https!("status = \"unix:/a.sock\"\nfrontend = \"a b\""),
+        5,
+        12,
+        "\"a b\" cannot be the name of a frontend",
+        "haproxy.cfg",
+    ),
+    row(
+        https!(
+            "requests = \"nginx-status\"\nstatus = \"http://127.0.0.1/s\"\n[[observe]]\nport = 80\nprotocol = \"http\"\nrequests = \"nginx-status\"\nstatus = \"http://127.0.0.1/s\""
+        ),
+        10,
+        10,
+        "port 443 has its counts from there already",
+        "`frontend`",
     ),
 ];
 

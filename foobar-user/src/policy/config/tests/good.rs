@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use super::{
     super::{
         Allow, Choice, Echo, Fragments, IcmpErrors, Interfaces, Observed, ObservedProtocol, Period,
-        Rate,
+        Rate, Requests, StatusAddress,
     },
     *,
 };
@@ -84,6 +84,20 @@ fn everything_that_can_be_said() {
         [[observe]]
         port = 8080
         protocol = "http"
+        status = "http://[::1]:8081/server-status?auto"
+        [[observe]]
+        port = 8443
+        protocol = "https"
+        server_names = ["WWW.foobar.com", "foobar.com"]
+        requests = "haproxy-status"
+        status = "unix:/run/haproxy/admin.sock"
+        frontend = "www"
+        [[observe]]
+        port = 443
+        protocol = "https"
+        [[observe]]
+        port = 5432
+        protocol = "tcp"
         [log]
         drops = 0
     "#;
@@ -140,7 +154,18 @@ fn everything_that_can_be_said() {
         (4096, Duration::from_secs(7200))
     );
     assert_eq!(config.flows.udp_idle, Duration::from_secs(90));
-    assert_eq!(config.observe, [Observed { port: 8080, protocol: ObservedProtocol::Http }]);
+    let [http, https, turns, tcp] = &config.observe[..] else { panic!("{:?}", config.observe) };
+    assert_eq!((http.port, http.requests), (8080, Requests::Wire));
+    let page = http.status.as_ref().unwrap();
+    assert_eq!(page.address.to_string(), "http://[::1]:8081/server-status?auto");
+    assert_eq!(https.server_names, ["www.foobar.com", "foobar.com"]);
+    assert_eq!(https.requests, Requests::HaproxyStatus);
+    let page = https.status.as_ref().unwrap();
+    assert_eq!(page.address, StatusAddress::Unix("/run/haproxy/admin.sock".into()));
+    assert_eq!(page.frontend.as_deref(), Some("www"));
+    assert_eq!(turns.requests, Requests::Turns);
+    assert_eq!(*tcp, Observed::new(5432, ObservedProtocol::Tcp));
+    assert_eq!(tcp.requests, Requests::Off);
     assert_eq!(config.log.drops, None);
 }
 
