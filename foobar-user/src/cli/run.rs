@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::options::{Options, Output};
@@ -53,12 +53,7 @@ impl Run {
             state_dir: options.state_dir.clone(),
             bpf_dir: options.bpf_dir.clone(),
         };
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .context("cannot start the daemon's runtime")?
-            .block_on(daemon::run(wanted))?;
+        daemon::run(wanted)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -51,7 +51,7 @@ fn text(status: &api::Status) -> String {
     text
 }
 
-fn facts(status: &api::Status) -> [(&'static str, String); 8] {
+fn facts(status: &api::Status) -> [(&'static str, String); 9] {
     let api::Status { daemon, policy, packets, flows, mode, .. } = status;
     let reload = match &daemon.config_loaded.error {
         None => format!("{}, read {}", daemon.config.display(), ago(daemon.config_loaded.at)),
@@ -91,9 +91,19 @@ fn facts(status: &api::Status) -> [(&'static str, String); 8] {
         ("last change", policy.change.clone()),
         ("config", reload),
         ("metrics", daemon.metrics.clone()),
+        ("privileges", privileges(daemon)),
         ("packets", packets),
         ("own flows", format!("{} of {}", flows.entries, flows.max_entries)),
     ]
+}
+
+/// What the daemon may still do.
+fn privileges(daemon: &api::DaemonStatus) -> String {
+    match daemon.capabilities.len() {
+        0 => "not told".to_owned(),
+        1..=8 => daemon.capabilities.join(", "),
+        many => format!("{many} capabilities"),
+    }
 }
 
 fn attachments(attachments: &[AttachmentStatus]) -> String {

@@ -173,6 +173,12 @@ pub struct DaemonStatus {
     pub metrics: String,
     /// Whether the last attempt to read the configuration succeeded, and when that was.
     pub config_loaded: ConfigLoaded,
+    /// Capabilities that it still has, by name.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// Whether it, and what it might run, can never get more.
+    #[serde(default)]
+    pub no_new_privileges: bool,
 }
 
 /// The last attempt to read the configuration.

@@ -3,7 +3,7 @@
 //! - [`api`]: requests and answers, shared by both sides.
 //! - [`refusal`]: an error on its way to the client.
 //! - [`edit`] understands a change of a list as it came.
-//! - [`peer`]: who asks.
+//! - [`peer`]: who asks; [`access`]: who may.
 //! - [`command`]: what the server hands to the daemon's owner task, and the way back.
 //! - [`reload`]: the configuration read again, and confirmed.
 //! - [`socket`]: the socket file and its permissions.
@@ -11,6 +11,7 @@
 //! - [`watch`]: live events, the one answer that goes on.
 //! - [`client`]: the other side.
 
+pub mod access;
 pub mod api;
 pub mod client;
 pub mod command;
@@ -24,6 +25,7 @@ pub mod socket;
 mod tests;
 pub mod watch;
 
+pub use access::Access;
 pub use client::Client;
 pub use peer::Peer;
 pub use refusal::Refusal;

@@ -1,15 +1,20 @@
-//! Who asks: the credentials that the kernel attaches to a connection on a unix socket (`SO_PEERCRED`, unix(7)).
+//! Who asks: the credentials that the kernel attaches to a connection on a unix socket (`SO_PEERCRED` and, for supplementary
+//! groups, `SO_PEERGROUPS`; unix(7)).
 
 use std::{fmt, fs, io};
 
 use nix::unistd::{Uid, User};
 use tokio::net::UnixStream;
 
+use crate::kernel;
+
 /// The process at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Effective user id when it connected.
     pub uid: u32,
+    /// Effective group id and supplementary groups, then as well.
+    pub gids: Vec<u32>,
     /// Process id, where the kernel tells (0 if it lives in another process namespace).
     pub pid: i32,
     /// Name of the process (`/proc/PID/comm`), for the log: it is not proof of anything.
@@ -27,12 +32,9 @@ impl Peer {
         let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         // A process names itself, so only what cannot break a log line stays.
         let comm = comm.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        Ok(Self { uid: credentials.uid(), pid, comm })
-    }
-
-    /// Whether it may use the control API: root or the daemon's own user.
-    pub fn is_trusted(&self) -> bool {
-        self.uid == 0 || self.uid == nix::unistd::geteuid().as_raw()
+        let mut gids = kernel::peer_groups(stream)?;
+        gids.push(credentials.gid());
+        Ok(Self { uid: credentials.uid(), gids, pid, comm })
     }
 }
 

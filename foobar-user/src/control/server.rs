@@ -1,6 +1,6 @@
 //! Routes of the control API.
 
-use std::{future::Future, io};
+use std::{future::Future, io, os::unix::net::UnixListener as StdListener};
 
 use axum::{
     Json, Router,
@@ -18,7 +18,7 @@ use tokio::net::UnixListener;
 use tracing::warn;
 
 use super::{
-    Peer, Refusal,
+    Access, Peer, Refusal,
     api::{BODY_BYTES, Detached, ListEdit, ListEdited, ListPage, ListQuery, PAGE_ENTRIES, Status},
     command::{Command, EditRequest, Handle, ListRequest},
     edit,
@@ -36,15 +36,17 @@ use crate::{
 /// # Errors
 /// Those of accept(2).
 pub async fn serve(
-    listener: UnixListener,
+    listener: StdListener,
+    access: Access,
     keeper: Handle,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let service = router(keeper).into_make_service_with_connect_info::<Caller>();
+    let listener = UnixListener::from_std(listener)?;
+    let service = router(keeper, access).into_make_service_with_connect_info::<Caller>();
     axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }
 
-pub(super) fn router(keeper: Handle) -> Router {
+pub(super) fn router(keeper: Handle, access: Access) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/lists/{kind}/{name}", get(list))
@@ -57,7 +59,7 @@ pub(super) fn router(keeper: Handle) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .layer(middleware::from_fn(only_trusted))
+        .layer(middleware::from_fn_with_state(access, only_trusted))
         .with_state(keeper)
 }
 
@@ -77,19 +79,20 @@ impl Connected<IncomingStream<'_, UnixListener>> for Caller {
 
 /// The mode of the socket keeps others out already; this holds where it was changed by hand.
 async fn only_trusted(
+    State(access): State<Access>,
     ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
     mut request: Request,
     next: Next,
 ) -> Response {
     match peer {
-        Some(peer) if peer.is_trusted() => {
+        Some(peer) if access.allows(&peer) => {
             request.extensions_mut().insert(peer);
             next.run(request).await
         }
         Some(peer) => {
             warn!(%peer, "refused a control request");
             Refusal::forbidden(format!("{peer} may not control this daemon"))
-                .help("use root or the user that runs the daemon")
+                .help(format!("only {} may", access.words()))
                 .into_response()
         }
         None => Refusal::forbidden("the kernel does not tell who is connected").into_response(),

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::{
-    Client, Peer, Refusal,
+    Access, Client, Peer, Refusal,
     api::{Detached, ListEdit, ListEdited, ListEntry, ListPage, Status},
     client::NotRunning,
     command::{Command, Edit, EditRequest, Handle, ListRequest},
@@ -33,8 +33,8 @@ impl Fixture {
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let (handle, keeper, edits) = keeper();
-        let listener = socket::bind(folder.path()).unwrap();
-        tokio::spawn(server::serve(listener, handle, std::future::pending()));
+        let listener = socket::bind(folder.path(), &Access::default()).unwrap();
+        tokio::spawn(server::serve(listener, Access::default(), handle, std::future::pending()));
         Self { client: Client::new(folder.path()), folder, edits, keeper }
     }
 
@@ -356,10 +356,12 @@ async fn errors_are_json_for_every_client() {
 async fn strangers_are_refused() {
     let folder = TempDir::new().unwrap();
     let (handle, _keeper, _edits) = keeper();
-    let nobody = Peer { uid: 65_534, pid: 1, comm: "stranger".into() };
+    let nobody = Peer { uid: 65_534, gids: vec![65_534], pid: 1, comm: "stranger".into() };
     for caller in [Some(nobody), None] {
-        let listener = socket::bind(folder.path()).unwrap();
-        let router = server::router(handle.clone()).layer(MockConnectInfo(server::Caller(caller)));
+        let listener = socket::bind(folder.path(), &Access::default()).unwrap();
+        let router = server::router(handle.clone(), Access::default())
+            .layer(MockConnectInfo(server::Caller(caller)));
+        let listener = tokio::net::UnixListener::from_std(listener).unwrap();
         let server = tokio::spawn(axum::serve(listener, router).into_future());
         let refusal = refusal(Client::new(folder.path()).status().await.unwrap_err());
         assert_eq!(refusal.status, StatusCode::FORBIDDEN);
@@ -371,14 +373,20 @@ async fn strangers_are_refused() {
 async fn the_socket_is_for_its_user_alone_and_replaces_a_dead_one() {
     let folder = TempDir::new().unwrap();
     let path = socket::path(folder.path());
-    drop(socket::bind(folder.path()).unwrap());
-    let _listener = socket::bind(folder.path()).expect("what a killed daemon left is replaced");
+    drop(socket::bind(folder.path(), &Access::default()).unwrap());
+    let _listener = socket::bind(folder.path(), &Access::default())
+        .expect("what a killed daemon left is replaced");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
     let other = TempDir::new().unwrap();
     let path = socket::path(other.path());
     fs::write(&path, "precious").unwrap();
-    assert!(socket::bind(other.path()).unwrap_err().to_string().contains("is no socket"));
+    assert!(
+        socket::bind(other.path(), &Access::default())
+            .unwrap_err()
+            .to_string()
+            .contains("is no socket")
+    );
     assert_eq!(fs::read_to_string(path).unwrap(), "precious");
 }
 

@@ -216,7 +216,7 @@ mod tests {
 
     fn request(name: &str, edit: Edit) -> EditRequest {
         EditRequest {
-            peer: Peer { uid: 0, pid: 42, comm: "test".into() },
+            peer: Peer { uid: 0, gids: vec![0], pid: 42, comm: "test".into() },
             kind: ListKind::Allow,
             name: name.to_owned(),
             edit,

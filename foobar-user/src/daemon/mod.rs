@@ -11,6 +11,7 @@
 //! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates), [`scrape`] (metrics), [`report`] (status),
 //!   [`explain`] (one packet in question).
 //! - [`events`]: sampled packets, for those who watch and for the log ([`drops`]).
+//! - [`privileges`]: which of root's rights stay; [`signals`]: those that come during the start wait.
 //! - [`notify`]: word to the service manager; [`logging`]: the log.
 
 mod accounting;
@@ -29,26 +30,32 @@ mod notify;
 mod options;
 mod pipeline;
 mod preflight;
+mod privileges;
 mod reload;
 mod report;
 mod scrape;
 mod shared;
+mod signals;
 mod startup;
 mod upkeep;
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 use tracing::info;
 
+/// Threads of the runtime; the keeper and blocking work have others.
+const WORKERS: usize = 2;
+
 pub use guard::Caution;
 pub use intent::now;
 pub use options::Options;
 
+use self::{keeper::Keeper, preflight::Claims};
 use crate::{
     control::{command::Handle, server},
     metrics::ListenerLimits,
@@ -56,29 +63,43 @@ use crate::{
 
 /// Runs the daemon until SIGTERM, SIGINT or `foobar detach`.
 ///
+/// Everything that takes root is done before there is a second thread, and with the rights that are dropped then.
+///
 /// # Errors
 /// It cannot start; then nothing was attached or changed. Once it runs, only the loss of its control socket.
-pub async fn run(options: Options) -> Result<()> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+pub fn run(options: Options) -> Result<()> {
+    let held = signals::Held::new()?;
     preflight::capabilities()?;
     let boot = boot::choose(options)?;
-    let claims = preflight::claim(&boot).await?;
+    let (store, claims) = preflight::claim(&boot)?;
+    let keeper = startup::start(boot, store)?;
+    privileges::drop_all_but_kept()?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .context("cannot start the daemon's runtime")?
+        .block_on(serve(keeper, claims, held))
+}
+
+/// Serves until it is told to stop, and drains.
+async fn serve(keeper: Keeper, claims: Claims, held: signals::Held) -> Result<()> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (handle, inbox) = Handle::new();
     let (stop, stopped) = watch::channel(false);
-    let started = tokio::task::spawn_blocking(move || startup::start(boot, claims.store));
-    let keeper = started.await??;
     let shared = keeper.shared();
 
     let until_stopped = |mut stopped: watch::Receiver<bool>| async move {
         // An error means that the sender is gone, which is an end as well.
         let _ = stopped.wait_for(|&stopped| stopped).await;
     };
-    let control =
-        tokio::spawn(server::serve(claims.control, handle, until_stopped(stopped.clone())));
+    let Claims { control, access, socket, metrics, _runtime } = claims;
+    let control = server::serve(control, access, handle, until_stopped(stopped.clone()));
+    let control = tokio::spawn(control);
     let monitor = tokio::spawn(monitor::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let events = tokio::spawn(events::run(Arc::clone(&shared), until_stopped(stopped.clone())));
-    let metrics = claims.metrics.map(|listener| {
+    let metrics = metrics.map(|listener| {
         info!("metrics on {}", scrape::url(listener.local_addr()));
         let source = Arc::new(scrape::Scrape::new(Arc::clone(&shared)));
         tokio::spawn(listener.serve(
@@ -87,10 +108,11 @@ pub async fn run(options: Options) -> Result<()> {
             until_stopped(stopped.clone()),
         ))
     });
-    info!("ready: control socket {}", claims.socket.path().display());
+    info!("ready: control socket {}", socket.path().display());
     notify::tell("READY=1");
 
     let keeper = keeper.spawn(inbox, stop.clone(), stopped.clone())?;
+    drop(held);
     tokio::select! {
         _ = terminate.recv() => info!("SIGTERM"),
         _ = interrupt.recv() => info!("SIGINT"),
@@ -109,7 +131,7 @@ pub async fn run(options: Options) -> Result<()> {
     if let Some(metrics) = metrics {
         metrics.await?;
     }
-    drop(claims.socket);
+    drop(socket);
     info!("stopped; {}", shared.farewell());
     Ok(())
 }

@@ -2,17 +2,17 @@
 
 use std::{
     fs,
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
 };
 
 use anyhow::Result;
 use nix::sys::stat::{Mode as FileMode, umask};
-use tokio::net::UnixListener;
 use tracing::warn;
 
 use super::{boot::Boot, interfaces, startup};
 use crate::{
-    control::{Refusal, socket},
+    control::{Access, Refusal, socket},
     kernel::{self, Store},
     metrics::Listener,
     state::disk,
@@ -20,10 +20,10 @@ use crate::{
 
 /// Everything that only one daemon can have; all of it is given back when it is dropped.
 pub struct Claims {
-    /// What survives restarts, in the kernel.
-    pub store: Store,
     /// Where commands come in.
     pub control: UnixListener,
+    /// From whom.
+    pub access: Access,
     /// Where that is; removes it in the end.
     pub socket: SocketFile,
     /// Where Prometheus scrapes.
@@ -53,31 +53,35 @@ pub fn capabilities() -> Result<()> {
 /// Takes what only one daemon can have, in the order of what is most likely to be taken.
 ///
 /// # Errors
-/// Another daemon has it, an interface or an address does not exist.
-pub async fn claim(boot: &Boot) -> Result<Claims> {
+/// Another daemon has it, an interface, an address or a group does not exist.
+pub fn claim(boot: &Boot) -> Result<(Store, Claims)> {
     let settings = &boot.settings;
     let options = &settings.options;
     // Later starts wait for what is missing: at boot, interfaces come late.
+    let is_first = matches!(boot.state, Ok(None));
     if let Some(refusal) = interfaces::named(&settings.config)?.refusal
-        && matches!(boot.state, Ok(None))
+        && is_first
     {
         return Err(refusal.into());
     }
+    let access = match Access::of(settings.config.control.group.as_deref()) {
+        Ok(access) => access,
+        Err(refusal) if is_first => return Err(refusal.into()),
+        Err(refusal) => {
+            warn!("only root can use the control socket: {refusal}");
+            Access::default()
+        }
+    };
     disk::private_folder(&options.runtime_dir)?;
     let runtime = disk::lock_folder(&options.runtime_dir)?;
     let metrics = match settings.config.metrics.listen {
-        Some(address) => Some(Listener::bind(address).await?),
+        Some(address) => Some(Listener::bind(address)?),
         None => None,
     };
     let store = startup::open_store(&startup::store_options(settings))?;
-    let control = socket::bind(&options.runtime_dir)?;
-    Ok(Claims {
-        store,
-        control,
-        socket: SocketFile(socket::path(&options.runtime_dir)),
-        metrics,
-        _runtime: runtime,
-    })
+    let control = socket::bind(&options.runtime_dir, &access)?;
+    let socket = SocketFile(socket::path(&options.runtime_dir));
+    Ok((store, Claims { control, access, socket, metrics, _runtime: runtime }))
 }
 
 /// The control socket in the file system: removed in the end, so that clients need not find out by trying.

@@ -253,6 +253,9 @@ fn restart_notes(started: &Config, now: &Config) -> Vec<String> {
     if now.metrics.listen != started.metrics.listen {
         notes.push("[metrics] listen changes with the next start of the daemon".to_owned());
     }
+    if now.control != started.control {
+        notes.push("[control] group changes with the next start of the daemon".to_owned());
+    }
     if now.flows != started.flows {
         notes.push(
             "[flows] (size and idle times of the flow tables) changes with the next start of the daemon"

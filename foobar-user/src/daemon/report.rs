@@ -4,6 +4,7 @@ use foobar_common::observe::PortStats;
 
 use super::{
     accounting::{Rate, Tally},
+    privileges,
     shared::{Published, Shared, lock},
 };
 use crate::{
@@ -127,6 +128,7 @@ fn warn(
 
 fn daemon(shared: &Shared, config_loaded: ConfigLoaded) -> DaemonStatus {
     let settings = &shared.origins.settings;
+    let privileges = privileges::privileges().unwrap_or_default();
     DaemonStatus {
         version: crate::VERSION.to_owned(),
         pid: std::process::id(),
@@ -134,6 +136,8 @@ fn daemon(shared: &Shared, config_loaded: ConfigLoaded) -> DaemonStatus {
         config: settings.options.config.clone(),
         metrics: settings.config.metrics.listen.map_or("off".to_owned(), super::scrape::url),
         config_loaded,
+        capabilities: privileges.capabilities,
+        no_new_privileges: privileges.no_new_privileges,
     }
 }
 

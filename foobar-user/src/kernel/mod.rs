@@ -6,6 +6,7 @@
 //! - [`engine`]: puts policies in force; what the daemon works with.
 //! - [`counters`], [`trace`], [`events`]: what comes back.
 //! - [`netlink`]: interfaces, addresses, sockets, and who else holds an interface.
+//! - [`peer`]: who is at the other end of a unix socket.
 //! - [`measure`]: programs run many times, for the benchmark.
 //! - [`sys`]: system calls that aya has no call for.
 #![allow(unsafe_code, reason = "system calls and shared memory; each block says why it is sound")]
@@ -25,6 +26,7 @@ pub mod measure;
 mod migrate;
 mod netlink;
 mod observer;
+mod peer;
 mod percpu;
 mod probe;
 mod sandbox;
@@ -44,6 +46,7 @@ pub use netlink::{
     listen_queues, own_addresses, select_interfaces,
 };
 pub use observer::{Hook, Observer};
+pub use peer::peer_groups;
 pub use probe::{Features, probe};
 pub use sandbox::Sandbox;
 pub use store::{LABEL_BYTES, Store, StoreOptions};

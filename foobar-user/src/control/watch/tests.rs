@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::{Event, Feed, Line, Message, WatchQuery};
 use crate::{
     control::{
-        Client, Refusal,
+        Access, Client, Refusal,
         command::{Command, Handle},
         server, socket,
     },
@@ -26,8 +26,8 @@ impl Fixture {
         let folder = TempDir::new().unwrap();
         let feed = Arc::new(Feed::default());
         let (handle, mut inbox) = Handle::new();
-        let listener = socket::bind(folder.path()).unwrap();
-        tokio::spawn(server::serve(listener, handle, std::future::pending()));
+        let listener = socket::bind(folder.path(), &Access::default()).unwrap();
+        tokio::spawn(server::serve(listener, Access::default(), handle, std::future::pending()));
         let watched = Arc::clone(&feed);
         tokio::spawn(async move {
             while let Some(command) = inbox.recv().await {

@@ -17,16 +17,19 @@ mod serve;
 mod tests;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use nix::sys::socket::{Backlog, listen};
 use thiserror::Error;
-use tokio::net::TcpListener;
 
 use super::snapshot::Snapshot;
 
 /// Where the listener listens unless told otherwise: on loopback.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9898);
+
+/// Connections that wait in the kernel until they are accepted.
+const BACKLOG: i32 = 1024;
 
 /// Who knows what a page shows.
 pub trait Source: Send + Sync + 'static {
@@ -118,13 +121,15 @@ impl Listener {
     ///
     /// # Errors
     /// [`ListenError`], which says what to do.
-    pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
-        let open = async {
-            let socket = TcpListener::bind(address).await?;
+    pub fn bind(address: SocketAddr) -> Result<Self, ListenError> {
+        let open = || {
+            let socket = TcpListener::bind(address)?;
+            socket.set_nonblocking(true)?;
+            listen(&socket, Backlog::new(BACKLOG)?)?;
             let address = socket.local_addr()?;
             Ok(Listener { socket, address })
         };
-        open.await.map_err(|source| ListenError { address, source })
+        open().map_err(|source| ListenError { address, source })
     }
 
     /// The address, with the port that the kernel chose if 0 was asked for.

@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -35,7 +35,11 @@ impl Listener {
         limits: ListenerLimits,
         shutdown: impl Future<Output = ()>,
     ) {
-        let Listener { socket, .. } = self;
+        let Listener { socket, address } = self;
+        let socket = match TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::error!("no scrapes are answered on {address}: {error}"),
+        };
         let routes = router(Arc::new(Pages::new(source)));
         let (open, closing) = watch::channel(());
         let mut clients = Clients::default();

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fs, ops::Range, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Choices, Config, Flows, Interfaces, Limits, ListConfig, Loaded, Log, MAX_NAMED_PORTS, Metrics,
-    Observed, Sources, egress, list_files, reachable,
+    Choices, Config, Control, Flows, Interfaces, Limits, ListConfig, Loaded, Log, MAX_NAMED_PORTS,
+    Metrics, Observed, Reload, Sources, egress, list_files, reachable,
     reader::Reader,
     rules::{self, Names},
     section::Section,
@@ -111,6 +111,8 @@ fn read(mut root: Section<'_, '_>) -> Config {
     let flows = root.section("flows").map(Flows::read).unwrap_or_default();
     let observe = Observed::read_all(root.sections("observe"));
     let log = root.section("log").map(Log::read).unwrap_or_default();
+    let control = root.section("control").map(Control::read).unwrap_or_default();
+    let reload = root.section("reload").map(Reload::read).unwrap_or_default();
     root.finish();
 
     // Where something could not be read, such notes would be about what is left.
@@ -133,6 +135,8 @@ fn read(mut root: Section<'_, '_>) -> Config {
         flows,
         observe,
         log,
+        control,
+        reload,
     };
     if config.metrics.ports.is_none() && !config.candidate_ports().1 && !reader.has_errors() {
         reader.push(Diagnostic {

@@ -4,6 +4,7 @@
 //! here every mistake of a file is reported at once, each with its place and its remedy.
 
 mod choices;
+mod control;
 mod egress;
 mod interfaces;
 mod limits;
@@ -27,6 +28,7 @@ use std::{path::PathBuf, sync::Arc};
 pub use choices::{
     Allow, Choice, Choices, Echo, ExtensionHeaders, Fragments, IcmpErrors, Ipv4Options,
 };
+pub use control::{Control, Reload};
 pub use interfaces::Interfaces;
 pub use limits::{Limits, Period, Rate, RateLimit};
 pub use named_ports::MAX_NAMED_PORTS;
@@ -79,6 +81,10 @@ pub struct Config {
     pub observe: Vec<Observed>,
     /// Logging.
     pub log: Log,
+    /// The control socket.
+    pub control: Control,
+    /// When the configuration is read again.
+    pub reload: Reload,
 }
 
 impl Default for Config {
@@ -96,6 +102,8 @@ impl Default for Config {
             flows: Flows::default(),
             observe: Observed::defaults(),
             log: Log::default(),
+            control: Control::default(),
+            reload: Reload::default(),
         }
     }
 }

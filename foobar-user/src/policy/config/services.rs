@@ -1,6 +1,6 @@
 //! What runs beside the filter: `[metrics]`, `[log]`, and the table of flows, `[flows]`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use foobar_common::flow::{FlowTimeouts, TICK_SHIFT};
 use serde::Serialize;
@@ -15,11 +15,17 @@ pub struct Metrics {
     pub listen: Option<SocketAddr>,
     /// Ports that get series of their own, if the configuration names them.
     pub ports: Option<Vec<u16>>,
+    /// TLS and authentication of the listener: a file in the format of Prometheus's exporter-toolkit.
+    pub web_config: Option<PathBuf>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        Metrics { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9898))), ports: None }
+        Metrics {
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9898))),
+            ports: None,
+            web_config: None,
+        }
     }
 }
 
@@ -44,8 +50,18 @@ impl Metrics {
             }
             Some(ports)
         });
+        let web_config = section.take("web_config").and_then(|value| {
+            const HELP: &str = "write the path of a file, such as web_config = \"web.yml\"";
+            let name = values::string(&section, &value, "`web_config`", HELP)?;
+            if name.is_empty() {
+                section.error(value.span(), "`web_config` names no file", HELP);
+                return None;
+            }
+            // Relative to the configuration, as list files are.
+            Some(section.reader().file().with_file_name(name))
+        });
         section.finish();
-        Metrics { listen, ports }
+        Metrics { listen, ports, web_config }
     }
 }
 

@@ -46,6 +46,21 @@ pub(super) fn string<'v>(
     }
 }
 
+/// True or false.
+pub(super) fn boolean(section: &Section<'_, '_>, value: &Value<'_>) -> bool {
+    match value.get_ref() {
+        DeValue::Boolean(answer) => *answer,
+        other => {
+            section.error(
+                value.span(),
+                format!("here belongs true or false, not {}", article(other)),
+                "write true or false, without quotes",
+            );
+            false
+        }
+    }
+}
+
 /// The items of an array.
 pub(super) fn array<'v, 't>(
     section: &Section<'_, '_>,

@@ -136,9 +136,7 @@ fn a_shutdown_closes_the_port_and_idle_connections() {
 #[test]
 fn a_taken_port_is_named_with_the_remedy() {
     let running = Running::start(Quiet, ListenerLimits::default());
-    let bind = |address| {
-        running.runtime.block_on(Listener::bind(address)).expect_err("it cannot be bound")
-    };
+    let bind = |address| Listener::bind(address).expect_err("it cannot be bound");
     let taken = bind(running.address).to_string();
     assert!(
         taken.contains(&running.address.to_string())

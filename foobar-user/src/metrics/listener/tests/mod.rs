@@ -29,8 +29,7 @@ struct Running {
 impl Running {
     fn start(source: impl Source, limits: ListenerLimits) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let listener =
-            runtime.block_on(Listener::bind(([127, 0, 0, 1], 0).into())).expect("a free port");
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = listener.local_addr();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
