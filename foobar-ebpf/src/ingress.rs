@@ -133,8 +133,8 @@ fn judge(run: &Run, policy: &Policy, frame: &mut Arriving) -> Cell {
 // Global functions: the kernel verifies each once, for any arguments, instead of again on each way that leads to it, and what
 // one needs of the stack does not add to what another needs.
 
-/// IPv4, `offset` bytes from the start of the frame, in the generation (bit 0) and with the flags of the run (bits 8 to 31) that `what` holds. Returns [`Run::pack`], or
-/// [`IS_ICMP`].
+/// IPv4, `offset` bytes from the start of the frame, in the generation (bit 0) and with the flags of the run (bits 8 to 31) that
+/// `what` holds. Returns [`Run::pack`], or [`IS_ICMP`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn judge4(context: *mut xdp_md, offset: u32, what: u32, jiffies: u64) -> u64 {
@@ -147,9 +147,6 @@ pub extern "C" fn judge4(context: *mut xdp_md, offset: u32, what: u32, jiffies: 
         Ok(datagram) => datagram_of::<V4>(&run, &policy, &datagram),
         Err(reason) => Some(because(reason, Transport::Other)),
     };
-    if frame.is_long {
-        run.found_long();
-    }
     if frame.is_long {
         run.found_long();
     }
@@ -172,9 +169,6 @@ pub extern "C" fn judge6(context: *mut xdp_md, offset: u32, what: u32, jiffies: 
         Ok(datagram) => datagram_of::<V6>(&run, &policy, &datagram),
         Err(reason) => Some(because(reason, Transport::Other)),
     };
-    if frame.is_long {
-        run.found_long();
-    }
     if frame.is_long {
         run.found_long();
     }
