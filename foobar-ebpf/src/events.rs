@@ -76,7 +76,7 @@ fn sample(cell: Cell, look: impl FnOnce() -> Seen) -> u32 {
         return 0;
     }
     let Some(mut slot) = EVENTS.reserve::<PacketEvent>(0) else {
-        failures::count(LOST);
+        failures::tell_lost_event(failures::count(LOST));
         return 0;
     };
     // Two CPUs may take the same token: the budget is a bound for the reader, not an account. But it must not wrap around.

@@ -1,4 +1,4 @@
-//! Once a second: counters read, rates made.
+//! Once a second: counters read, rates made, and what the kernel programs had to say written to the log.
 
 use std::{
     future::Future,
@@ -44,8 +44,10 @@ pub async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
 fn read(shared: &Shared) -> Result<()> {
     let published = shared.published();
     let legend = &published.legend;
-    let (counters, stats) =
-        shared.with_engine(|engine| Ok((engine.counters(legend.used())?, engine.port_stats()?)))?;
+    let (counters, stats) = shared.with_engine(|engine| {
+        engine.write_messages();
+        Ok((engine.counters(legend.used())?, engine.port_stats()?))
+    })?;
     let now = Instant::now();
     let slots = legend.ports.iter().map(|&(port, slot)| (Some(port), slot)).chain([(None, 0)]);
     let accepted: Vec<_> = slots

@@ -4,7 +4,7 @@
 //! - [`instance`]: one load of the programs with its policy tables; [`sandbox`]: the same for replay, attached to nothing.
 //! - [`attach`]: interfaces and their hooks; [`observer`]: the tracing programs.
 //! - [`engine`]: puts policies in force; what the daemon works with.
-//! - [`counters`], [`trace`], [`events`]: what comes back.
+//! - [`counters`], [`trace`], [`events`], [`messages`]: what comes back.
 //! - [`netlink`]: interfaces, addresses, sockets, and who else holds an interface.
 //! - [`peer`]: who is at the other end of a unix socket.
 //! - [`measure`]: programs run many times, for the benchmark.
@@ -23,6 +23,7 @@ mod folders;
 mod instance;
 mod learn;
 pub mod measure;
+mod messages;
 mod migrate;
 mod netlink;
 mod observer;

@@ -2,7 +2,10 @@
 
 use std::{
     net::{TcpListener, TcpStream, UdpSocket},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -201,14 +204,34 @@ fn connect_until(over: &AtomicBool, made: &AtomicU64) {
     }
 }
 
+/// Collects what is logged.
+struct Lines(Mutex<Vec<String>>);
+
+impl log::Log for Lines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().unwrap().push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
 #[test]
-fn events_without_room_are_counted() {
+fn events_without_room_are_counted_and_told() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let client = lan.client(10);
     let mut host = Host::new(&lan.server);
     let any = host.compile(&policy("enforce", &["192.0.2.200"]));
-    let engine = host.start(&["eth0"], &any);
+    static LINES: Lines = Lines(Mutex::new(Vec::new()));
+    log::set_logger(&LINES).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+    let mut engine = host.start(&["eth0"], &any);
+    engine.write_messages();
+    assert_eq!(*LINES.0.lock().unwrap(), [String::new(); 0]);
     assert_eq!(engine.failures().unwrap().events_lost, 0);
     assert!(engine.failures().unwrap().map_updates.iter().all(|(_, count)| *count == 0));
     // More than the ring buffer holds, and nobody reads.
@@ -225,6 +248,12 @@ fn events_without_room_are_counted() {
         let failures = engine.failures().unwrap();
         if failures.events_lost > 0 { Ok(()) } else { Err(failures) }
     });
+    // The first on each CPU is told, whatever their number.
+    engine.write_messages();
+    let lines = LINES.0.lock().unwrap().clone();
+    let told = "sampled packets are lost because nobody reads them: number 1 of this CPU";
+    assert!(!lines.is_empty() && lines.len() < 100, "{lines:?}");
+    assert!(lines.iter().all(|line| line == told), "{lines:?}");
     drop(engine);
     host.detach();
 }

@@ -137,6 +137,11 @@ impl Engine {
         counters::clear_port_stats(self.store.map("PORT_STATS")?, slots)
     }
 
+    /// Writes what the programs had to say since the last call to the log: such as a write that the kernel refused.
+    pub fn write_messages(&mut self) {
+        self.instance.write_messages();
+    }
+
     /// How full the tables of flows are. Walks them: a few milliseconds at 65,536 flows.
     ///
     /// # Errors

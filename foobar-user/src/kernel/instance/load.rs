@@ -17,6 +17,7 @@ use foobar_common::{flow::FlowTimeouts, observe::SockOffsets, tables::Capacities
 use super::ProgramFacts;
 use crate::kernel::{
     error::{ErrorKind, KernelError},
+    messages::Messages,
     sys::{self, object, plain::bytes},
 };
 
@@ -48,6 +49,7 @@ pub(super) struct Settings<'a> {
 /// What came of it.
 pub(super) struct Loaded {
     pub maps: BTreeMap<String, OwnedFd>,
+    pub messages: Messages,
     pub ingress: OwnedFd,
     pub egress: OwnedFd,
     /// The tracing programs, or why one could not be loaded.
@@ -78,6 +80,7 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     }
     let mut ebpf = loader.load(crate::KERNEL_OBJECT).map_err(refused)?;
 
+    let messages = Messages::of(&mut ebpf);
     let mut facts = Vec::new();
     let ingress = program(&mut ebpf, "ingress", None, &mut facts)?;
     let egress = program(&mut ebpf, "egress", None, &mut facts)?;
@@ -98,7 +101,7 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
         .maps()
         .map(|(name, map)| Ok((name.to_owned(), descriptor(name, map)?)))
         .collect::<Result<_, _>>()?;
-    Ok(Loaded { maps, ingress, egress, tracing, facts })
+    Ok(Loaded { maps, messages, ingress, egress, tracing, facts })
 }
 
 /// Verifies one program and takes its descriptor.

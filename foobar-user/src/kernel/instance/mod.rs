@@ -26,6 +26,7 @@ use super::{
     btf,
     error::{ErrorKind, KernelError},
     folders::{self, Folders},
+    messages::Messages,
     sys::{memory::Region, object, rcu},
 };
 use crate::policy::compile::Compiled;
@@ -65,6 +66,7 @@ pub(super) struct Instance {
     settled: bool,
     root: Region,
     maps: BTreeMap<String, OwnedFd>,
+    messages: Messages,
     ingress: OwnedFd,
     egress: OwnedFd,
     pub tracing: Vec<(&'static str, Result<OwnedFd, String>)>,
@@ -113,6 +115,7 @@ impl Instance {
             settled: true,
             root,
             maps: loaded.maps,
+            messages: loaded.messages,
             ingress: loaded.ingress,
             egress: loaded.egress,
             tracing: loaded.tracing,
@@ -177,6 +180,11 @@ impl Instance {
     /// The bits last set.
     pub fn sampled(&self) -> u32 {
         self.root.word(offset_of!(Root, sampled)).load(Ordering::Relaxed)
+    }
+
+    /// Writes what the programs had to say to the log.
+    pub fn write_messages(&mut self) {
+        self.messages.write();
     }
 
     /// From now on the tracing programs of this instance count.
