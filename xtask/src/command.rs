@@ -38,6 +38,18 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
+/// The same for a program with a version in its name, such as `php-fpm8.2`: the last of those that start so.
+pub fn find_by_start(start: &str) -> Option<PathBuf> {
+    let path = search_path();
+    let folders = env::split_paths(&path).filter_map(|folder| folder.read_dir().ok());
+    let files = folders.flatten().flatten().map(|entry| entry.path());
+    files
+        .filter(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start))
+        })
+        .max()
+}
+
 /// PATH and behind it the folders for administrators.
 pub fn search_path() -> std::ffi::OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();

@@ -7,6 +7,7 @@ mod lint;
 mod mutants;
 mod run;
 mod setup;
+mod site;
 mod test;
 mod vm_test;
 mod workspace;
@@ -40,6 +41,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Breaks parser and compiler in ten ways, in a copy, and demands that the tests notice each
     Mutants(mutants::Args),
+    /// Shows the site www.foobar.com: load balancer, web servers, database, monitor, foobar on each
+    Site(site::Args),
     /// Checks format and lints, of the kernel programs too
     Lint,
     /// What .ci/run does: lint, then test
@@ -62,6 +65,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::VmTest(args) => vm_test::vm_test(&args)?,
         Task::Fuzz(args) => fuzz::fuzz(&args)?,
         Task::Mutants(args) => mutants::mutants(&args)?,
+        Task::Site(args) => site::site(&args)?,
         Task::Lint => lint::lint()?,
         Task::Ci => return ci(),
     }

@@ -34,7 +34,13 @@ pub fn setup(args: &Args) -> Result<()> {
 
 /// Brings what the tests run against.
 pub fn test_tools() -> Result<()> {
-    tools::bring(tools::TESTS)
+    tools::bring(tools::TESTS)?;
+    site_tools()
+}
+
+/// Brings the programs of the site www.foobar.com.
+pub fn site_tools() -> Result<()> {
+    tools::bring(tools::SITE)
 }
 
 /// Brings what virtual machines need.

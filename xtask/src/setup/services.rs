@@ -61,8 +61,17 @@ pub fn disable(services: &[&str]) -> Result<()> {
     }
     let running = Path::new("/run/systemd/system").is_dir();
     let mut systemctl = Command::new("systemctl");
+    let services = services.iter().flat_map(|service| units(service));
     systemctl.args(["--quiet", "disable"]).args(running.then_some("--now")).args(services);
     command::run(systemctl.stdout(io::stderr())).context("the tests start servers of their own")
+}
+
+/// The unit of this name; where a star stands for a version, those that are installed.
+fn units(service: &str) -> Vec<String> {
+    let Some((start, end)) = service.split_once('*') else { return vec![service.to_owned()] };
+    let installed = fs::read_dir("/lib/systemd/system").into_iter().flatten().flatten();
+    let names = installed.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.starts_with(start) && name.ends_with(end)).collect()
 }
 
 fn is_ours(policy: &Path) -> bool {

@@ -7,14 +7,34 @@ use crate::command;
 
 /// A program, where it comes from, and what else comes with it.
 pub struct Tool {
+    /// Its name; a star at the end stands for a version. Empty for a package without a program.
     program: &'static str,
     package: &'static str,
-    /// A service of that package, which must not run beside the tests' own.
+    /// A service of that package, which must not run beside the tests' own; a star stands for a version.
     service: Option<&'static str>,
 }
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {
     Tool { program, package, service: None }
+}
+
+const fn served(program: &'static str, package: &'static str, service: &'static str) -> Tool {
+    Tool { program, package, service: Some(service) }
+}
+
+impl Tool {
+    fn is_here(&self) -> bool {
+        match self.program.strip_suffix('*') {
+            Some(start) => command::find_by_start(start).is_some(),
+            None if self.program.is_empty() => apt::is_installed(self.package),
+            None => command::find(self.program).is_some(),
+        }
+    }
+
+    /// What to say is missing.
+    fn name(&self) -> &'static str {
+        if self.program.is_empty() { self.package } else { self.program }
+    }
 }
 
 /// What the tests run against.
@@ -32,19 +52,42 @@ pub const TESTS: &[Tool] = &[
     tool("ping", "iputils-ping"),
 ];
 
+/// What the site www.foobar.com is made of, and what it is loaded and attacked with.
+pub const SITE: &[Tool] = &[
+    served("haproxy", "haproxy", "haproxy.service"),
+    served("mariadbd", "mariadb-server", "mariadb.service"),
+    served("nginx", "nginx", "nginx.service"),
+    // Debian's PHP has its version in the names of program and service.
+    served("php-fpm*", "php-fpm", "php*-fpm.service"),
+    tool("", "php-mysql"),
+    served("prometheus", "prometheus", "prometheus.service"),
+    served("prometheus-alertmanager", "prometheus-alertmanager", "prometheus-alertmanager.service"),
+    served(
+        "prometheus-node-exporter",
+        "prometheus-node-exporter",
+        "prometheus-node-exporter.service",
+    ),
+    tool("curl", "curl"),
+    tool("h2load", "nghttp2-client"),
+    tool("hping3", "hping3"),
+    tool("ip", "iproute2"),
+    tool("nmap", "nmap"),
+    tool("openssl", "openssl"),
+    tool("promtool", "prometheus"),
+];
+
 /// What xtask/vm-run.sh needs.
 pub const VIRTUAL_MACHINES: &[Tool] =
     &[tool("busybox", "busybox-static"), tool("qemu-system-x86_64", "qemu-system-x86")];
 
 /// Installs the packages of those programs that are not here.
 pub fn bring(tools: &[Tool]) -> Result<()> {
-    let missing: Vec<_> =
-        tools.iter().filter(|tool| command::find(tool.program).is_none()).collect();
+    let missing: Vec<_> = tools.iter().filter(|tool| !tool.is_here()).collect();
     if missing.is_empty() {
         return Ok(());
     }
     if !apt::is_here() {
-        let programs = missing.iter().map(|tool| tool.program).collect::<Vec<_>>();
+        let programs = missing.iter().map(|tool| tool.name()).collect::<Vec<_>>();
         bail!(
             "these programs are missing, and without apt-get you need to install them yourself: {}",
             programs.join(", ")
