@@ -7,6 +7,7 @@
 //! - [`policy`]: from the configuration to the tables of the kernel programs; pure.
 //! - [`kernel`]: everything that talks to the kernel, and the only folder that imports aya.
 //! - [`metrics`]: what Prometheus scrapes.
+//! - [`live`]: what `foobar top` and the status page show.
 //! - [`explain`]: what becomes of a packet, and why.
 //! - [`replay`]: a capture through the real programs, before a policy is put in force.
 
@@ -15,6 +16,7 @@ pub mod control;
 pub mod daemon;
 pub mod explain;
 pub mod kernel;
+pub mod live;
 pub mod metrics;
 pub mod policy;
 pub mod replay;

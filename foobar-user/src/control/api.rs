@@ -6,6 +6,7 @@
 //! POST /v1/lists/{allow|block}/{name}/{add|remove|replace}   ListEdit -> ListEdited
 //! POST /v1/explain                        crate::explain::Question -> crate::explain::Answer
 //! GET  /v1/events                         super::watch::Line, one a line, without end      ?dropped=true&port=N
+//! GET  /v1/live                           crate::live::Live, one a line and reading, without end
 //! POST /v1/reload                         super::reload::Reload -> super::reload::Reloaded
 //! POST /v1/confirm                        {} -> super::reload::Confirmed
 //! POST /v1/detach                         Detached

@@ -26,7 +26,10 @@ use super::{
     socket,
     watch::{Line, WatchQuery},
 };
-use crate::explain::{Answer, Question};
+use crate::{
+    explain::{Answer, Question},
+    live::Live,
+};
 
 /// The longest that an answer may take: a change of a million entries while the daemon starts.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -126,11 +129,25 @@ impl Client {
     pub async fn watch(
         &self,
         query: &WatchQuery,
-        mut each: impl FnMut(Line) -> Result<bool>,
+        each: impl FnMut(Line) -> Result<bool>,
     ) -> Result<()> {
         let port = query.port.map_or_else(String::new, |port| format!("&port={port}"));
         let path = format!("/v1/events?dropped={}{port}", query.dropped);
-        let mut answer = self.begin(Method::GET, &path, Bytes::new()).await?;
+        self.lines(&path, each).await
+    }
+
+    /// What is shown live, with each reading of the counters, handed to `each` until that returns `false` or the daemon stops.
+    pub async fn live(&self, each: impl FnMut(Live) -> Result<bool>) -> Result<()> {
+        self.lines("/v1/live", each).await
+    }
+
+    /// An answer of one value a line.
+    async fn lines<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        mut each: impl FnMut(T) -> Result<bool>,
+    ) -> Result<()> {
+        let mut answer = self.begin(Method::GET, path, Bytes::new()).await?;
         if !answer.response.status().is_success() {
             let status = answer.response.status();
             return Err(refused(status, &answer.collect().await?));

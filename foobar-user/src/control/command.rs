@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Peer, Refusal,
     api::{Detached, ListEdited, ListPage, Status},
+    live::Viewer,
     reload::{Confirmed, ReloadRequest, Reloaded},
     watch::{WatchQuery, Watcher},
 };
@@ -30,6 +31,8 @@ pub enum Command {
     Explain(Question, oneshot::Sender<Result<Answer, Refusal>>),
     /// Sampled packets from now on.
     Watch(WatchQuery, oneshot::Sender<Result<Watcher, Refusal>>),
+    /// What is shown live, from now on.
+    Live(oneshot::Sender<Result<Viewer, Refusal>>),
     /// The configuration is read again.
     Reload(ReloadRequest, oneshot::Sender<Result<Reloaded, Refusal>>),
     /// The last change stays.

@@ -8,7 +8,7 @@
 //! - [`reload`]: the configuration read again, and confirmed.
 //! - [`socket`]: the socket file and its permissions.
 //! - [`server`]: the routes.
-//! - [`watch`]: live events, the one answer that goes on.
+//! - [`watch`]: live events, an answer that goes on, and so does [`live`]: what `foobar top` shows.
 //! - [`client`]: the other side.
 
 pub mod access;
@@ -16,6 +16,7 @@ pub mod api;
 pub mod client;
 pub mod command;
 pub mod edit;
+pub mod live;
 pub mod peer;
 pub mod refusal;
 pub mod reload;

@@ -21,7 +21,7 @@ use super::{
     Access, Peer, Refusal,
     api::{BODY_BYTES, Detached, ListEdit, ListEdited, ListPage, ListQuery, PAGE_ENTRIES, Status},
     command::{Command, EditRequest, Handle, ListRequest},
-    edit,
+    edit, live,
     reload::{Confirmed, Reload, ReloadRequest, Reloaded},
     watch::{self, WatchQuery},
 };
@@ -53,6 +53,7 @@ pub(super) fn router(keeper: Handle, access: Access) -> Router {
         .route("/v1/lists/{kind}/{name}/{action}", post(edit_list))
         .route("/v1/explain", post(explain))
         .route("/v1/events", get(events))
+        .route("/v1/live", get(live))
         .route("/v1/reload", post(reload))
         .route("/v1/confirm", post(confirm))
         .route("/v1/detach", post(detach))
@@ -139,6 +140,10 @@ async fn explain(
 ) -> Result<Json<Answer>, Refusal> {
     let Json(question) = body.map_err(|error| Refusal::invalid(error.body_text()))?;
     keeper.ask(|reply| Command::Explain(question, reply)).await?.map(Json)
+}
+
+async fn live(State(keeper): State<Handle>) -> Result<Response, Refusal> {
+    keeper.ask(Command::Live).await?.map(live::response)
 }
 
 async fn events(

@@ -82,7 +82,9 @@ fn keeper() -> (Handle, JoinHandle<()>, Arc<Mutex<Vec<EditRequest>>>) {
                 Command::Confirm(_, reply) => {
                     reply.send(Err(Refusal::conflict("no change waits"))).unwrap();
                 }
-                Command::Explain(..) | Command::Watch(..) => panic!("watch::tests asks that"),
+                Command::Explain(..) | Command::Watch(..) | Command::Live(..) => {
+                    panic!("watch::tests and live::tests ask that")
+                }
             }
         }
     });

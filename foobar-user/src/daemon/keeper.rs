@@ -30,7 +30,9 @@ use crate::{
         Peer, Refusal,
         api::{Detached, ListEntry, ListPage},
         command::{Command, ListRequest},
+        live::Viewer,
         reload::Reload,
+        watch::WatchQuery,
     },
     policy::{Prefix, lists::List},
     state,
@@ -161,6 +163,7 @@ impl Keeper {
                 Command::Watch(query, reply) => {
                     drop(reply.send(self.shared.feed.watch(query).ok_or_else(Refusal::stopping)));
                 }
+                Command::Live(reply) => drop(reply.send(self.viewer())),
                 Command::Reload(request, reply) => {
                     let done = self.reload(&request.peer.to_string(), &request.wanted);
                     drop(reply.send(done));
@@ -178,6 +181,13 @@ impl Keeper {
         }
         self.edit(edits);
         false
+    }
+
+    /// Somebody who looks at what is shown live. Who is dropped is known from sampled packets.
+    fn viewer(&self) -> Result<Viewer, Refusal> {
+        let drops = WatchQuery { dropped: true, port: None };
+        let watcher = self.shared.feed.watch(drops).ok_or_else(Refusal::stopping)?;
+        Ok(Viewer::new(Arc::clone(&self.shared.board), watcher))
     }
 
     /// A part of a list.

@@ -1,4 +1,5 @@
-//! Once a second: counters read, rates made, and what the kernel programs had to say written to the log.
+//! Once a second: counters read, rates made, what is shown live brought up to date, and what the kernel programs had to say
+//! written to the log.
 
 use std::{
     future::Future,
@@ -10,8 +11,14 @@ use anyhow::Result;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
-use super::shared::{Shared, lock};
-use crate::metrics::{RateKind, Series};
+use super::{
+    report,
+    shared::{Shared, lock},
+};
+use crate::{
+    live::{PortReading, Reading, Times},
+    metrics::{RateKind, Series},
+};
 
 /// Time between two readings.
 const TICK: Duration = Duration::from_secs(1);
@@ -50,19 +57,40 @@ fn read(shared: &Shared) -> Result<()> {
     })?;
     let now = Instant::now();
     let slots = legend.ports.iter().map(|&(port, slot)| (Some(port), slot)).chain([(None, 0)]);
-    let accepted: Vec<_> = slots
-        .map(|(port, slot)| (port, stats.get(usize::from(slot)).map_or(0, |stats| stats.accepted)))
+    let stats: Vec<_> = slots
+        .map(|(port, slot)| (port, stats.get(usize::from(slot)).copied().unwrap_or_default()))
         .collect();
-    let counts: Vec<_> = accepted
+    let counts: Vec<_> = stats
         .iter()
-        .map(|&(port, count)| (Series { port, kind: RateKind::Connections }, count))
+        .map(|&(port, stats)| (Series { port, kind: RateKind::Connections }, stats.accepted))
         .collect();
     shared.sampler.tick(now, &counts);
 
     let mut rows = legend.accounting.rows(&counters);
-    for (row, (_, count)) in rows.iter_mut().zip(accepted) {
-        row.accepted = count;
+    for (row, (_, stats)) in rows.iter_mut().zip(&stats) {
+        row.accepted = stats.accepted;
     }
+    let ports = stats.iter().zip(&rows).map(|(&(port, stats), row)| PortReading {
+        port,
+        open: shared.connections(port, stats).open(),
+        accepted: stats.accepted,
+        requests: None,
+        passed: row.passed + row.audited,
+        dropped: row.dropped + row.audited,
+        handshake: Times::of_handshakes(&stats.handshake),
+        response: None,
+    });
+    let reading = Reading {
+        ports: ports.collect(),
+        refused: legend.accounting.refused(&counters),
+        rates: shared.sampler.rates(),
+    };
     lock(&shared.history).record(now, rows);
+    if shared.board.wants_facts(now) {
+        let (facts, warnings) = report::facts(shared);
+        shared.board.tell(now, facts, warnings);
+    }
+    // Last, as it wakes those who look.
+    shared.board.record(now, reading);
     Ok(())
 }

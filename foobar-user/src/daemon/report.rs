@@ -13,13 +13,14 @@ use crate::{
         PolicyStatus, PortStatus, Status,
     },
     kernel::{Attachment, Direction, Failures, Mode as AttachMode},
+    live::{Facts, Warnings},
     policy::model::Mode,
 };
 
 /// Gathers everything; what the kernel does not tell is a warning.
 pub fn status(shared: &Shared) -> Status {
     let published = shared.published();
-    let mut warnings = shared.origins.warnings.clone();
+    let mut warnings = of_the_start(shared);
     let mut told = |problem: anyhow::Error| {
         warnings.push(format!("the kernel does not tell everything: {problem:#}"));
     };
@@ -38,17 +39,11 @@ pub fn status(shared: &Shared) -> Status {
         },
         |table| FlowStatus { entries: table.entries4 + table.entries6, max_entries: 2 * table.max },
     );
-    match shared.with_engine(|engine| engine.failures()) {
-        Ok(failures) => warnings.extend(failed_updates(&failures)),
-        Err(problem) => {
-            warnings.push(format!("the kernel does not tell everything: {problem:#}"));
-        }
-    }
     let config_loaded = shared.config_loaded();
     warn(shared, &published, &attached, &config_loaded, &mut warnings);
     let rows = lock(&shared.history).rows();
     Status {
-        warnings,
+        warnings: warnings.full(),
         mode: published.intent.config.mode.to_string(),
         daemon: daemon(shared, config_loaded),
         policy: PolicyStatus {
@@ -58,16 +53,45 @@ pub fn status(shared: &Shared) -> Status {
             rules: published.intent.config.rules.len(),
             confirm_within_seconds: confirm_within(&published),
         },
-        attachments: attached
-            .into_iter()
-            .map(attachment)
-            .chain(shared.absent_interfaces().into_iter().map(absent))
-            .collect(),
+        attachments: attachments(shared, attached),
         lists: lists(&published),
         packets: packets(&rows),
         ports: ports(shared, &published, &rows, &stats),
         flows,
     }
+}
+
+/// What both live views show beside the counters, with warnings for each audience.
+pub fn facts(shared: &Shared) -> (Facts, Warnings) {
+    let published = shared.published();
+    let mut warnings = of_the_start(shared);
+    let attached = shared.with_engine(|engine| engine.attachments()).unwrap_or_else(|problem| {
+        warnings.push(format!("the kernel does not tell everything: {problem:#}"));
+        Vec::new()
+    });
+    warn(shared, &published, &attached, &shared.config_loaded(), &mut warnings);
+    let facts = Facts {
+        version: crate::VERSION.to_owned(),
+        started_at: shared.origins.started_at,
+        problem: super::scrape::health(shared).err(),
+        warnings: Vec::new(),
+        mode: published.intent.config.mode.to_string(),
+        generation: published.intent.generation,
+        applied_at: published.intent.changed_at,
+        rules: published.intent.config.rules.len(),
+        attachments: attachments(shared, attached),
+        lists: lists(&published),
+    };
+    (facts, warnings)
+}
+
+/// Warnings that hold until the next start. They may quote paths and what was read there.
+fn of_the_start(shared: &Shared) -> Warnings {
+    let mut warnings = Warnings::default();
+    for warning in &shared.origins.warnings {
+        warnings.push_with("the daemon did not start as usual", warning.clone());
+    }
+    warnings
 }
 
 /// What the kernel programs could not write; lost events are told by `foobar watch` and the metrics, and harm nobody.
@@ -84,8 +108,14 @@ fn warn(
     published: &Published,
     attached: &[Attachment],
     config: &ConfigLoaded,
-    warnings: &mut Vec<String>,
+    warnings: &mut Warnings,
 ) {
+    match shared.with_engine(|engine| engine.failures()) {
+        Ok(failures) => failed_updates(&failures).for_each(|failed| warnings.push(failed)),
+        Err(problem) => {
+            warnings.push(format!("the kernel does not tell everything: {problem:#}"));
+        }
+    }
     if published.intent.config.mode == Mode::Audit {
         warnings.push(
             "mode audit: nothing is dropped, what enforce would drop is counted as audited"
@@ -117,7 +147,7 @@ fn warn(
         }
     }
     if let Some(error) = &config.error {
-        warnings.push(format!("the configuration in force is not that of the file: {error}"));
+        warnings.push_with("the configuration in force is not that of the file", error.clone());
     }
     if !shared.is_on_disk() {
         warnings.push(
@@ -139,6 +169,12 @@ fn daemon(shared: &Shared, config_loaded: ConfigLoaded) -> DaemonStatus {
         capabilities: privileges.capabilities,
         no_new_privileges: privileges.no_new_privileges,
     }
+}
+
+/// What is attached, and what ought to be.
+fn attachments(shared: &Shared, attached: Vec<Attachment>) -> Vec<AttachmentStatus> {
+    let absent = shared.absent_interfaces().into_iter().map(absent);
+    attached.into_iter().map(attachment).chain(absent).collect()
 }
 
 fn attachment(attachment: Attachment) -> AttachmentStatus {

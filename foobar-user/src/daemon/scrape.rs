@@ -11,6 +11,7 @@ use anyhow::Result;
 use super::shared::{Published, Shared};
 use crate::{
     kernel::{self, Direction, Engine},
+    live::{Audience, Live, Since},
     metrics::{
         Attachment, Build, ConfigReload, Counters, FlowTable, List, ListenQueue, Policy, Port,
         Snapshot, Source,
@@ -105,8 +106,17 @@ impl Source for Scrape {
     }
 
     fn health(&self) -> Result<(), String> {
-        if self.shared.is_detached() { Err("the filter was detached".to_owned()) } else { Ok(()) }
+        health(&self.shared)
     }
+
+    fn live(&self, since: Since) -> Live {
+        self.shared.board.view(since, Audience::Public)
+    }
+}
+
+/// Whether foobar does its work; if not, what is wrong.
+pub fn health(shared: &Shared) -> Result<(), String> {
+    if shared.is_detached() { Err("the filter was detached".to_owned()) } else { Ok(()) }
 }
 
 /// Interfaces that ought to be filtered and are not.

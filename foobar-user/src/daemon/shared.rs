@@ -22,6 +22,7 @@ use super::{
 use crate::{
     control::{api::ConfigLoaded, watch::Feed},
     kernel::{self, Engine, FlowTable, KernelError},
+    live::Board,
     metrics::{Connections, Meaning, Meanings, Sampler},
     policy::{Labels, labels::CounterKind},
 };
@@ -61,6 +62,8 @@ pub struct Shared {
     published: RwLock<Arc<Published>>,
     pub sampler: Sampler,
     pub history: Mutex<History>,
+    /// What `foobar top` and the status page show.
+    pub board: Arc<Board>,
     /// Sampled packets, for those who watch.
     pub feed: Arc<Feed>,
     config: Mutex<ConfigLoaded>,
@@ -94,6 +97,7 @@ impl Shared {
             published: RwLock::new(Arc::new(Published { intent: intent.clone(), legend })),
             sampler: Sampler::new(),
             history: Mutex::default(),
+            board: Arc::default(),
             feed: Arc::default(),
             config: Mutex::new(config),
             flows: Mutex::default(),

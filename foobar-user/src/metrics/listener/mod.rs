@@ -4,6 +4,7 @@
 //! however many scrape at once, the kernel's maps are read by one of them at a time.
 //!
 //! - [`routes`]: what is served under which path.
+//! - [`status`]: the page for people.
 //! - [`page`]: one page for all who ask at the same time.
 //! - [`clients`]: the connections, and who must go when there are too many.
 //! - [`serve`]: the loop that accepts.
@@ -12,6 +13,7 @@ mod clients;
 mod page;
 mod routes;
 mod serve;
+mod status;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +26,7 @@ use nix::sys::socket::{Backlog, listen};
 use thiserror::Error;
 
 use super::snapshot::Snapshot;
+use crate::live::{Live, Since};
 
 /// Where the listener listens unless told otherwise: on loopback.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9898);
@@ -44,6 +47,9 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// One sentence that says what is wrong.
     fn health(&self) -> Result<(), String>;
+
+    /// What the status page shows, with the history behind `since`; must not block, and names no client.
+    fn live(&self, since: Since) -> Live;
 }
 
 /// Bounds of the listener.

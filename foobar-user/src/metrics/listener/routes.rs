@@ -9,11 +9,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::page::Pages;
+use super::status;
 use crate::metrics::collector::CONTENT_TYPE;
 
 /// All routes.
 pub fn router(pages: Arc<Pages>) -> Router {
     Router::new()
+        .route("/", get(status::page))
+        .route("/api/live", get(status::live))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .fallback(no_such_path)
@@ -41,7 +44,7 @@ async fn healthz(State(pages): State<Arc<Pages>>) -> Response {
 async fn no_such_path() -> Response {
     (
         StatusCode::NOT_FOUND,
-        "there is nothing here; foobar serves /metrics (for Prometheus) and /healthz\n",
+        "there is nothing here; foobar serves / (for people), /metrics (for Prometheus), /api/live and /healthz\n",
     )
         .into_response()
 }

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use super::{Quiet, Running, Source, is_closed, parts};
+use crate::live::{Live, Since};
 use crate::metrics::listener::{Listener, ListenerLimits};
 use crate::metrics::tests::text;
 use crate::metrics::{CONTENT_TYPE, Snapshot};
@@ -32,7 +33,7 @@ fn head_tells_the_length_and_sends_no_body() {
 #[test]
 fn other_paths_and_methods_are_refused_with_a_hint() {
     let running = Running::start(Quiet, ListenerLimits::default());
-    let answer = running.ask("GET", "/");
+    let answer = running.ask("GET", "/metric");
     let (status, _, body) = parts(&answer);
     assert_eq!(status, "HTTP/1.1 404 Not Found");
     assert!(body.contains("/metrics"), "{body}");
@@ -100,6 +101,10 @@ impl Source for Failing {
     fn health(&self) -> Result<(), String> {
         Err("the egress program is not attached to eth0".to_owned())
     }
+
+    fn live(&self, _: Since) -> Live {
+        Live::default()
+    }
 }
 
 #[test]
@@ -161,6 +166,10 @@ impl Source for Slow {
     fn health(&self) -> Result<(), String> {
         Ok(())
     }
+
+    fn live(&self, _: Since) -> Live {
+        Live::default()
+    }
 }
 
 #[test]
@@ -178,4 +187,43 @@ fn a_scrape_under_way_is_finished_before_the_end() {
     assert_eq!(parts(&answer).0, "HTTP/1.1 200 OK");
     assert!(answer.ends_with('\n') && text::parse(parts(&answer).2).samples.len() > 100);
     running.ended();
+}
+
+#[test]
+fn the_status_page_is_one_document_that_loads_nothing_and_runs_no_other_script() {
+    let running = Running::start(Quiet, ListenerLimits::default());
+    let answer = running.ask("GET", "/");
+    let (status, headers, body) = parts(&answer);
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    let headers = headers.to_lowercase();
+    assert!(headers.contains("content-type: text/html; charset=utf-8"), "{headers}");
+    assert!(headers.contains("x-content-type-options: nosniff"), "{headers}");
+    let policy = headers.lines().find(|line| line.starts_with("content-security-policy: "));
+    let policy = policy.expect("a policy");
+    assert!(policy.contains("default-src 'none'") && policy.contains("connect-src 'self'"));
+    assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+    assert_eq!(body.matches("<script>").count(), 1);
+    assert_eq!(body.matches("<style>").count(), 1);
+    for outside in ["src=", "@import", "url(", "style=", " onclick", "/*STYLE*/", "/*SCRIPT*/"] {
+        assert!(!body.contains(outside), "{outside}");
+    }
+    let addresses = body.match_indices("http").map(|(at, _)| &body[at..(at + 30).min(body.len())]);
+    let known = |address: &str| address.starts_with("http://www.w3.org/2000/svg");
+    assert_eq!(addresses.filter(|address| address.contains("//") && !known(address)).count(), 0);
+    assert!(body.len() < 48 << 10, "{} bytes", body.len());
+}
+
+#[test]
+fn the_numbers_of_the_page_are_json_that_is_never_kept() {
+    let running = Running::start(Quiet, ListenerLimits::default());
+    let answer = running.ask("GET", "/api/live?id=7&after=3");
+    let (status, headers, body) = parts(&answer);
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(headers.to_lowercase().contains("cache-control: no-store"), "{headers}");
+    let live: Live = serde_json::from_str(body).unwrap();
+    assert_eq!(live.blocked, None);
+    let answer = running.ask("GET", "/api/live?blocked=true");
+    let (status, _, body) = parts(&answer);
+    assert_eq!(status, "HTTP/1.1 400 Bad Request");
+    assert!(body.contains("blocked"), "{body}");
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{PATIENCE, Quiet, Running, Source, is_closed, parts};
+use crate::live::{Live, Since};
 use crate::metrics::Snapshot;
 use crate::metrics::listener::ListenerLimits;
 
@@ -77,6 +78,10 @@ impl Source for Counting {
         let mut snapshot = Quiet.snapshot()?;
         snapshot.policy.generation = self.reads.fetch_add(1, Ordering::SeqCst) + 1;
         Ok(snapshot)
+    }
+
+    fn live(&self, _: Since) -> Live {
+        Live::default()
     }
 
     fn health(&self) -> Result<(), String> {
