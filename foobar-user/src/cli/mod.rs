@@ -17,6 +17,7 @@ mod run;
 mod session;
 mod status;
 mod table;
+mod top;
 mod watch;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ enum Command {
     #[command(subcommand, after_help = lists::BLOCK_EXAMPLES)]
     Block(lists::Action),
     Explain(explain::Explain),
+    Top(top::Top),
     Watch(watch::Watch),
     Replay(replay::Replay),
     Detach(detach::Detach),
@@ -78,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Allow(action) => action.run(&options, ListKind::Allow),
         Command::Block(action) => action.run(&options, ListKind::Block),
         Command::Explain(explain) => explain.run(&options),
+        Command::Top(top) => top.run(&options),
         Command::Watch(watch) => watch.run(&options),
         Command::Replay(replay) => replay.run(&options),
         Command::Detach(detach) => detach.run(&options),
