@@ -3,6 +3,7 @@
 //! Everything that a test makes carries the test's own [`Tag`], so tests run side by side, and what a killed test left
 //! behind can be told from what a running one still needs.
 
+mod chromium;
 mod clients;
 mod command;
 mod daemon;
@@ -18,6 +19,7 @@ mod scrape;
 mod tag;
 mod wait;
 
+pub use chromium::Chromium;
 pub use clients::{Curl, Fetched, curl, python, tcp_connects};
 pub use command::{Output, foobar_binary, run, try_run};
 pub use daemon::Daemon;

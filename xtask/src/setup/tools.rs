@@ -49,6 +49,7 @@ pub const TESTS: &[Tool] = &[
     tool("python3", "python3"),
     tool("setpriv", "util-linux"),
     tool("bpftool", "bpftool"),
+    tool("chromium", "chromium"),
     tool("ping", "iputils-ping"),
 ];
 
