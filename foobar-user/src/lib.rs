@@ -9,6 +9,7 @@
 //! - [`metrics`]: what Prometheus scrapes.
 //! - [`live`]: what `foobar top` and the status page show.
 //! - [`explain`]: what becomes of a packet, and why.
+//! - [`servers`]: what the observed web servers tell of themselves: certificates, statistics.
 //! - [`replay`]: a capture through the real programs, before a policy is put in force.
 
 pub mod cli;
@@ -20,6 +21,7 @@ pub mod live;
 pub mod metrics;
 pub mod policy;
 pub mod replay;
+pub mod servers;
 pub mod state;
 
 /// Version of the program.

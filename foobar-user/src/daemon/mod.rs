@@ -10,12 +10,14 @@
 //!   are who sends changes down that way.
 //! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates), [`scrape`] (metrics), [`report`] (status),
 //!   [`explain`] (one packet in question).
+//! - [`certificates`]: when those expire that the ports serve.
 //! - [`events`]: sampled packets, for those who watch and for the log ([`drops`]).
 //! - [`privileges`]: which of root's rights stay; [`signals`]: those that come during the start wait.
 //! - [`notify`]: word to the service manager; [`logging`]: the log.
 
 mod accounting;
 mod boot;
+mod certificates;
 mod drops;
 mod edits;
 mod events;
@@ -99,6 +101,8 @@ async fn serve(keeper: Keeper, claims: Claims, held: signals::Held) -> Result<()
     let control = tokio::spawn(control);
     let monitor = tokio::spawn(monitor::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let events = tokio::spawn(events::run(Arc::clone(&shared), until_stopped(stopped.clone())));
+    let certificates =
+        tokio::spawn(certificates::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let metrics = metrics.map(|listener| {
         info!("metrics on {}", scrape::url(listener.local_addr()));
         let source = Arc::new(scrape::Scrape::new(Arc::clone(&shared)));
@@ -128,6 +132,7 @@ async fn serve(keeper: Keeper, claims: Claims, held: signals::Held) -> Result<()
     control.await??;
     monitor.await?;
     events.await?;
+    certificates.await?;
     if let Some(metrics) = metrics {
         metrics.await?;
     }

@@ -74,6 +74,7 @@ impl Source for Scrape {
             },
             ports: ports.collect(),
             other: shared.connections(None, of_slot(0)),
+            certificates: shared.certificates.get(),
             meanings: Arc::clone(&legend.meanings),
             counters: Counters {
                 ingress: counters.ingress,

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::{
     accounting::{Accounting, History},
+    certificates::Certificates,
     intent::{Intent, now},
     options::Settings,
     pipeline::Tables,
@@ -64,6 +65,8 @@ pub struct Shared {
     pub history: Mutex<History>,
     /// What `foobar top` and the status page show.
     pub board: Arc<Board>,
+    /// What the ports that speak TLS serve.
+    pub certificates: Certificates,
     /// Sampled packets, for those who watch.
     pub feed: Arc<Feed>,
     config: Mutex<ConfigLoaded>,
@@ -98,6 +101,7 @@ impl Shared {
             sampler: Sampler::new(),
             history: Mutex::default(),
             board: Arc::default(),
+            certificates: Certificates::default(),
             feed: Arc::default(),
             config: Mutex::new(config),
             flows: Mutex::default(),

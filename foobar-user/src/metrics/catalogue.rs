@@ -32,6 +32,8 @@ pub enum Section {
     Filter,
     /// TCP connections, as the kernel's own TCP sees them.
     Connections,
+    /// What TLS shows in clear.
+    Tls,
     /// Lists and the table of flows.
     Tables,
     /// Kernel programs, policy, configuration and foobar itself.
@@ -40,14 +42,15 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the documentation.
-    pub const ALL: [Section; 4] =
-        [Section::Filter, Section::Connections, Section::Tables, Section::Program];
+    pub const ALL: [Section; 5] =
+        [Section::Filter, Section::Connections, Section::Tls, Section::Tables, Section::Program];
 
     /// The heading in the documentation.
     pub const fn title(self) -> &'static str {
         match self {
             Section::Filter => "Packet filter",
             Section::Connections => "Connections",
+            Section::Tls => "TLS",
             Section::Tables => "Lists and flows",
             Section::Program => "Programs, policy and configuration",
         }
@@ -98,6 +101,7 @@ labels! {
     LIST = "list", "Name of a list of the configuration; those behind the 64th count as `other`.";
     IP_VERSION = "ip_version", "`4` or `6`.";
     KIND = "kind", "`connections`.";
+    SERVER_NAME = "server_name", "A name of `server_names` (16 at most), or `default` for clients that ask for none.";
     WINDOW = "window", "`1s`, `10s` or `60s`.";
     MAP = "map", "Name of a kernel map that is written while foobar runs.";
     BUFFER = "buffer", "Name of a ring buffer.";
@@ -178,6 +182,12 @@ rows! {
             "How many connections may wait in the fullest accept queue of the port; 0 if nobody listens.";
         QPS = "qps", Gauge, [PORT, KIND, WINDOW],
             "Connections or requests per second over the window.";
+    }
+    Tls {
+        TLS_CERTIFICATE_EXPIRY = "tls_certificate_expiry_timestamp_seconds", Gauge, [PORT, SERVER_NAME],
+            "When the certificate expires that the port really serves for the name, in seconds since 1970; absent until it was read.";
+        TLS_CERTIFICATE_READ_FAILURES = "tls_certificate_read_failures_total", Counter, [PORT],
+            "Attempts to read a certificate of the port that failed; the log says why.";
     }
     Tables {
         LIST_ENTRIES = "list_entries", Gauge, [LIST, IP_VERSION],

@@ -2,7 +2,7 @@
 //!
 //! - [`snapshot`]: what the daemon gathers for a scrape.
 //! - [`catalogue`]: every metric, its labels and their bounds, defined once; `docs/metrics.md` follows it.
-//! - [`filter`], [`connections`], [`tables`], [`program`]: the sections of the page, each from a snapshot.
+//! - [`filter`], [`connections`], [`certificates`], [`tables`], [`program`]: the sections of the page, each from a snapshot.
 //! - [`possible`], [`bounds`]: which series exist, so that all of them are there from the start and never too many.
 //! - [`family`], [`collector`]: from values to the text format, by the prometheus crate.
 //! - [`sampler`]: rates over the last seconds.
@@ -10,6 +10,7 @@
 
 pub mod bounds;
 pub mod catalogue;
+mod certificates;
 mod collector;
 mod connections;
 mod family;

@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub ports: Vec<Port>,
     /// TCP connections of all ports that are not in `ports`: slot 0 of the map `PORT_STATS`.
     pub other: Connections,
+    /// Certificates by port, of the ports that speak TLS; at most 16.
+    pub certificates: Arc<Vec<PortCertificates>>,
     /// What each counter number stands for.
     pub meanings: Arc<Meanings>,
     /// The filter's counters.
@@ -100,6 +102,17 @@ pub struct Port {
     pub udp: bool,
     /// Its TCP connections: its slot of the map `PORT_STATS`, summed over the CPUs.
     pub connections: Connections,
+}
+
+/// The certificates that a port serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortCertificates {
+    /// The port, host byte order.
+    pub number: u16,
+    /// When they expire, in seconds since 1970, by server name (`None`: clients that ask for none); those that were read.
+    pub expiries: Vec<(Option<String>, i64)>,
+    /// Attempts to read one that failed.
+    pub failures: u64,
 }
 
 /// TCP connections of a port, or of all ports without a name.

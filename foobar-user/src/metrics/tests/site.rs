@@ -9,7 +9,7 @@ use foobar_common::reason::Reason;
 
 use crate::metrics::{
     Attachment, Build, ConfigReload, Connections, Counters, FlowTable, List, ListenQueue, Meaning,
-    Meanings, Policy, Port, Snapshot,
+    Meanings, Policy, Port, PortCertificates, Snapshot,
 };
 
 /// Counters that the maps hold.
@@ -60,6 +60,11 @@ pub fn three_ports() -> Snapshot {
             ListenQueue { port: 80, length: 0, limit: 511 },
             ListenQueue { port: 443, length: 3, limit: 511 },
         ],
+        certificates: Arc::new(vec![PortCertificates {
+            number: 443,
+            expiries: vec![(Some("www.foobar.com".into()), 1_800_000_000), (None, 1_800_000_000)],
+            failures: 0,
+        }]),
         ..Snapshot::default()
     }
 }

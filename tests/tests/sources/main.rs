@@ -1,0 +1,4 @@
+//! What web servers tell of themselves, against the servers' own logs and openssl: certificates, statistics.
+
+mod certificates;
+mod servers;
