@@ -200,6 +200,12 @@ fn three_ports_stay_below_500_series_whatever_comes() {
     let fresh: Vec<_> = now.iter().filter(|name| !before.contains(name)).collect();
     assert!(fresh.is_empty(), "series that came with the traffic: {fresh:#?}");
     assert!(!after.text().contains("example"), "a name of a client's request");
+    let documented = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md"))
+        .expect("docs/metrics.md");
+    for kind in after.text().lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = kind.split(' ').next().unwrap_or_default();
+        assert!(documented.contains(&format!("| `{name}` |")), "{name} is not documented");
+    }
     let file = daemon.folder().join("metrics.txt");
     fs::write(&file, after.text()).expect("a copy of the page");
     let said =

@@ -33,6 +33,7 @@ const HELP: &[&str] = &[
     "P50 P95   time to the first byte of the answer, over 10 seconds: half, and",
     "          95 of 100, were not slower. RESPONSE is the last minute of P95",
     "DROP/S    packets to the port dropped (mode audit: that would have been)",
+    "RTT       round-trip time of handshakes, the median; from 100 columns on",
     "PACKETS   since you look. The kernel tells of 1,000 drops a second at most,",
     "          so sources are estimated; foobar keeps and exports none of them",
 ];

@@ -9,7 +9,7 @@ use ratatui::{DefaultTerminal, Frame, text::Text, widgets::Paragraph};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -21,6 +21,9 @@ use crate::{control::Client, live::Live};
 
 /// Time between two attempts to reach a daemon that is gone.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// The daemon has a line at least every three seconds; after this time it hangs.
+const SILENCE: Duration = Duration::from_secs(8);
 
 /// Leaves the terminal as it was found.
 struct Restored;
@@ -59,6 +62,7 @@ async fn show(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut silent = Instant::now() + SILENCE;
     loop {
         terminal
             .draw(|frame| draw(frame, screen, palette))
@@ -71,10 +75,17 @@ async fn show(
                 Some(Err(error)) => return Err(error).context("cannot read from the terminal"),
                 None => return Ok(()),
             },
-            Some(told) = news.recv() => match told {
-                Ok(live) => screen.take(live),
-                Err(error) => screen.lost = Some(format!("{error:#}")),
-            },
+            Some(told) = news.recv() => {
+                silent = Instant::now() + SILENCE;
+                match told {
+                    Ok(live) => screen.take(live),
+                    Err(error) => screen.lost = Some(format!("{error:#}")),
+                }
+            }
+            () = sleep_until(silent) => {
+                silent = Instant::now() + SILENCE;
+                screen.lost.get_or_insert_with(|| "the daemon is there and says nothing".to_owned());
+            }
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => return Ok(()),

@@ -219,6 +219,7 @@ fn every_size_is_drawn() {
     let wide = frame(&screen, 160, 30);
     let beside = wide.iter().find(|line| line.contains("DROPPED BECAUSE")).unwrap();
     assert!(beside.contains("BLOCKED SOURCE"), "{beside}");
+    assert!(wide.iter().any(|line| line.ends_with("DROP/S    RTT")), "{wide:#?}");
     frame(&Screen::default(), 80, 24);
 }
 
