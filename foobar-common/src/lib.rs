@@ -8,6 +8,7 @@
 //! - [`event`]: what is told of single packets (sampled events, traced runs).
 //! - [`failures`]: what the kernel programs could not write.
 //! - [`observe`]: what is counted of TCP connections.
+//! - [`http`]: HTTP in clear, read off the wire.
 //!
 //! No `enum`, `bool` or `Option` crosses the kernel boundary: such fields are integers with a `TryFrom` on the reading side.
 #![no_std]
@@ -23,6 +24,7 @@ pub mod counters;
 pub mod event;
 pub mod failures;
 pub mod flow;
+pub mod http;
 pub mod observe;
 pub mod parse;
 pub mod reason;

@@ -32,6 +32,14 @@ pub struct Histogram {
     pub sum_us: u64,
 }
 
+impl Histogram {
+    /// Adds what was observed elsewhere.
+    pub fn add(&mut self, more: &Histogram) {
+        self.buckets.iter_mut().zip(more.buckets).for_each(|(sum, more)| *sum += more);
+        self.sum_us += more.sum_us;
+    }
+}
+
 /// What is counted of the TCP connections of one port.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +58,19 @@ pub struct PortStats {
 }
 
 const _: () = assert!(size_of::<PortStats>() == 6 * 8 + 2 * 96);
+
+/// A TCP connection, seen from this server. IPv4 addresses stand in the first word, the others are 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ConnectionKey {
+    /// In network byte order, as all of it.
+    pub local: [u32; 4],
+    pub remote: [u32; 4],
+    /// Local port in the low half, remote port in the high half.
+    pub ports: u32,
+}
+
+const _: () = assert!(size_of::<ConnectionKey>() == 36);
 
 /// Kept with each accepted socket.
 #[repr(C)]

@@ -44,6 +44,10 @@ pub const PORTS_LEN: u32 = PORTS_OTHER + 256;
 pub const PORT_UNIFORM: u8 = 1;
 /// A rule names this port: the server's packets from it are answers, which need no memory.
 pub const PORT_SERVED: u8 = 2;
+/// HTTP in clear is observed on this TCP port ([`feature::HTTP`]).
+pub const PORT_HTTP: u8 = 4;
+/// TLS is observed on this TCP port ([`feature::TLS`]).
+pub const PORT_TLS: u8 = 8;
 
 /// What a destination port (or an IP protocol without ports) means. One of [`PORTS_LEN`] a generation.
 #[repr(C)]
@@ -53,7 +57,7 @@ pub struct PortEntry {
     pub class: u16,
     /// Which named port this is, for counters of connections ([`crate::observe`]); 0 is "other".
     pub slot: u8,
-    /// [`PORT_UNIFORM`], [`PORT_SERVED`].
+    /// [`PORT_UNIFORM`], [`PORT_SERVED`], [`PORT_HTTP`], [`PORT_TLS`].
     pub flags: u8,
     /// The cell of every source, where [`PORT_UNIFORM`] is set; of sources on no list otherwise.
     pub cell: Cell,
@@ -250,6 +254,12 @@ pub mod feature {
     pub const LIMITS: u32 = 1 << 4;
     /// There are egress rules, or the egress default is to drop.
     pub const EGRESS: u32 = 1 << 5;
+    /// HTTP in clear is observed on some port.
+    pub const HTTP: u32 = 1 << 6;
+    /// TLS is observed on some port.
+    pub const TLS: u32 = 1 << 7;
+    /// Something is observed, for which two programs more are attached to each interface.
+    pub const OBSERVED: u32 = HTTP | TLS;
 }
 
 /// How large the tables of an instance are: elements of one generation. Set before load (`CAPACITIES`); a policy that needs

@@ -3,6 +3,7 @@
 //! ```text
 //! ingress (XDP):  parse -> classify source -> classify port -> cell -> verdict -> account
 //! egress  (TCX):  parse -> remember the flow -> egress rules -> account
+//! observe (TCX, both ways, observed ports only):  parse -> what the port speaks -> statistics
 //! ```
 //!
 //! In the order in which a packet meets them:
@@ -16,6 +17,7 @@
 //! - [`frame`]: a frame in the kernel. [`run`]: a live packet, or a traced one on behalf of `explain` and `replay`.
 //! - [`maps`]: every map. [`settings`]: constants that the loader sets before load. [`failures`]: what could not be written.
 //! - [`connections`]: TCP connections, from the kernel's own state changes.
+//! - [`observe`]: segments of observed ports. [`http`], [`tls`]: what they say.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "kernel programs: pointers into packets and maps")]
@@ -29,15 +31,18 @@ mod family;
 mod flows;
 mod fragments;
 mod frame;
+mod http;
 mod icmp;
 mod ingress;
 mod limits;
 mod maps;
+mod observe;
 mod ordinary;
 mod policy;
 mod ports;
 mod run;
 mod settings;
+mod tls;
 mod verdict;
 
 use aya_ebpf::{
@@ -55,6 +60,18 @@ fn ingress(context: XdpContext) -> u32 {
 #[classifier]
 fn egress(context: TcContext) -> i32 {
     egress::entry(&context)
+}
+
+/// Every packet that was let in, where a port is observed.
+#[classifier]
+fn observe_ingress(context: TcContext) -> i32 {
+    observe::arriving(&context)
+}
+
+/// Every packet that leaves, where a port is observed.
+#[classifier]
+fn observe_egress(context: TcContext) -> i32 {
+    observe::leaving(&context)
 }
 
 /// A TCP socket changed its state.

@@ -11,6 +11,7 @@ use foobar_common::{
     event::Sampling,
     failures,
     flow::{Bucket, BucketKey, Flow, FlowKey4, FlowKey6, FragmentEntry, FragmentKey},
+    http::stats::HttpStats,
     observe::{ConnectionStart, PortStats, SLOTS},
     tables::{
         GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, ROW_U32, Root, RowU16,
@@ -84,6 +85,8 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
 pub static SAMPLING: Array<Sampling> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 pub static PORT_STATS: PerCpuArray<PortStats> = PerCpuArray::with_max_entries(SLOTS, 0);
+#[map]
+pub static HTTP_STATS: PerCpuArray<HttpStats> = PerCpuArray::with_max_entries(SLOTS, 0);
 /// What could not be written, by the indexes of [`failures`].
 #[map]
 pub static UPDATE_FAILURES: PerCpuArray<u64> = PerCpuArray::with_max_entries(failures::LEN, 0);

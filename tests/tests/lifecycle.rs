@@ -222,7 +222,9 @@ fn status_tells_what_runs() {
         })
     };
     assert_eq!(mode("ingress"), Some(("eth0".into(), "native".into(), true.into())));
-    assert_eq!(mode("egress"), Some(("eth0".into(), "tcx".into(), true.into())));
+    for program in ["egress", "observe_ingress", "observe_egress"] {
+        assert_eq!(mode(program), Some(("eth0".into(), "tcx".into(), true.into())), "{program}");
+    }
 }
 
 /// Changes that follow each other fast, while clients that are always allowed and never allowed try to get in.

@@ -53,6 +53,8 @@ fn everything() -> Compiled {
         feature::BLOCKED,
         feature::LIMITS,
         feature::EGRESS,
+        feature::HTTP,
+        feature::TLS,
     ];
     let every = every.iter().fold(0, |all, bit| all | bit);
     assert_eq!(compiled.features, every, "a feature is missing here, or in this list");
@@ -88,6 +90,7 @@ fn every_feature_together_stays_below_the_ceiling() {
     let facts = engine.programs().to_vec();
     drop(engine);
     server.enter(|| detach(&tag.bpf_dir())).unwrap_or_else(|error| panic!("{error}"));
+    let programs = ["ingress", "egress", "observe_ingress", "observe_egress"];
     let tracing = ["sock_state", "tcp_retransmit", "tcp_receive_reset", "tcp_send_reset"];
-    check("filter", &facts, &[&["ingress", "egress"][..], &tracing].concat());
+    check("filter", &facts, &[&programs[..], &tracing].concat());
 }

@@ -121,8 +121,8 @@ fn attachments(attachments: &[AttachmentStatus]) -> String {
 }
 
 fn ports(ports: &[PortStatus]) -> String {
-    let heading = ["PORT", "PASSED/S", "DROPPED/S", "ACCEPTED", "ACCEPTED/S", "OPEN"];
-    let mut table = Table::new(&heading, &[0, 1, 2, 3, 4, 5]);
+    let heading = ["PORT", "PASSED/S", "DROPPED/S", "ACCEPTED", "ACCEPTED/S", "OPEN", "REQUESTS/S"];
+    let mut table = Table::new(&heading, &[0, 1, 2, 3, 4, 5, 6]);
     for port in ports {
         table.row([
             port.port.clone(),
@@ -131,6 +131,7 @@ fn ports(ports: &[PortStatus]) -> String {
             port.accepted.to_string(),
             rate(port.accepted_rate),
             port.open.to_string(),
+            port.requests_rate.map_or("-".to_owned(), rate),
         ]);
     }
     table.render()

@@ -275,6 +275,9 @@ pub struct PortStatus {
     pub accepted_rate: f64,
     /// Connections that are established now.
     pub open: u64,
+    /// Requests answered a second, where they are counted.
+    #[serde(default)]
+    pub requests_rate: Option<f64>,
 }
 
 /// The tables of flows that this server opened.

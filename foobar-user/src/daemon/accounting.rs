@@ -27,6 +27,8 @@ pub struct Tally {
     pub audited: u64,
     /// Connections accepted.
     pub accepted: u64,
+    /// Requests answered, on ports where they are counted.
+    pub answered: Option<u64>,
 }
 
 /// What a counter means for the sums.
@@ -56,7 +58,7 @@ impl Accounting {
         Self { meanings: (0..end).map(meaning).collect(), ports: ports.to_vec() }
     }
 
-    /// Sums per row; `accepted` is left at 0.
+    /// Sums per row; `accepted` is left at 0, `answered` at `None`.
     pub fn rows(&self, counters: &Counters) -> Vec<Tally> {
         let mut rows = vec![Tally::default(); self.ports.len() + 1];
         for (number, meaning) in self.meanings.iter().enumerate() {
@@ -126,6 +128,8 @@ pub struct Rate {
     pub dropped: f64,
     pub audited: f64,
     pub accepted: f64,
+    /// Requests, on ports where they are counted.
+    pub answered: Option<f64>,
 }
 
 impl History {
@@ -161,6 +165,7 @@ impl History {
                 dropped: rate(old.dropped, new.dropped),
                 audited: rate(old.audited, new.audited),
                 accepted: rate(old.accepted, new.accepted),
+                answered: new.answered.map(|count| rate(old.answered.unwrap_or(count), count)),
             };
             (*new, rates)
         });

@@ -2,12 +2,14 @@
 //! written to the log.
 
 use std::{
+    collections::HashMap,
     future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
+use foobar_common::http::stats::HttpStats;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
@@ -51,34 +53,43 @@ pub async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
 fn read(shared: &Shared) -> Result<()> {
     let published = shared.published();
     let legend = &published.legend;
-    let (counters, stats) = shared.with_engine(|engine| {
+    let (counters, stats, http) = shared.with_engine(|engine| {
         engine.write_messages();
-        Ok((engine.counters(legend.used())?, engine.port_stats()?))
+        Ok((engine.counters(legend.used())?, engine.port_stats()?, engine.http_stats()?))
     })?;
     let now = Instant::now();
     let slots = legend.ports.iter().map(|&(port, slot)| (Some(port), slot)).chain([(None, 0)]);
     let stats: Vec<_> = slots
         .map(|(port, slot)| (port, stats.get(usize::from(slot)).copied().unwrap_or_default()))
         .collect();
-    let counts: Vec<_> = stats
+    let http: HashMap<_, HttpStats> = legend
+        .http
         .iter()
-        .map(|&(port, stats)| (Series { port, kind: RateKind::Connections }, stats.accepted))
+        .map(|&(port, slot)| (Some(port), http.get(usize::from(slot)).copied().unwrap_or_default()))
         .collect();
+    let accepted = stats
+        .iter()
+        .map(|&(port, stats)| (Series { port, kind: RateKind::Connections }, stats.accepted));
+    let answered = http
+        .iter()
+        .map(|(&port, stats)| (Series { port, kind: RateKind::Requests }, stats.answered()));
+    let counts: Vec<_> = accepted.chain(answered).collect();
     shared.sampler.tick(now, &counts);
 
     let mut rows = legend.accounting.rows(&counters);
-    for (row, (_, stats)) in rows.iter_mut().zip(&stats) {
+    for (row, (port, stats)) in rows.iter_mut().zip(&stats) {
         row.accepted = stats.accepted;
+        row.answered = http.get(port).map(HttpStats::answered);
     }
     let ports = stats.iter().zip(&rows).map(|(&(port, stats), row)| PortReading {
         port,
         open: shared.connections(port, stats).open(),
         accepted: stats.accepted,
-        requests: None,
+        requests: http.get(&port).map(HttpStats::answered),
         passed: row.passed + row.audited,
         dropped: row.dropped + row.audited,
         handshake: Times::of_handshakes(&stats.handshake),
-        response: None,
+        response: http.get(&port).map(|stats| Times::of_first_bytes(&stats.first_byte)),
     });
     let reading = Reading {
         ports: ports.collect(),

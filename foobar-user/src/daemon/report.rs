@@ -245,6 +245,7 @@ fn ports(
             accepted: stats.accepted,
             accepted_rate: rate.accepted,
             open: shared.connections(port, stats).open(),
+            requests_rate: rate.answered,
         }
     });
     ports.collect()

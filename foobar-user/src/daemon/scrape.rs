@@ -13,8 +13,8 @@ use crate::{
     kernel::{self, Direction, Engine},
     live::{Audience, Live, Since},
     metrics::{
-        Attachment, Build, ConfigReload, Counters, FlowTable, List, ListenQueue, Policy, Port,
-        Snapshot, Source,
+        Attachment, Build, ConfigReload, Counters, FlowTable, HttpPort, List, ListenQueue, Policy,
+        Port, Snapshot, Source,
     },
     policy::{
         lists::MAX_ENTRIES,
@@ -44,10 +44,11 @@ impl Source for Scrape {
         let shared = &self.shared;
         let published = shared.published();
         let legend = &published.legend;
-        let (counters, stats, attachments, failures) = shared.with_engine(|engine| {
+        let (counters, stats, http, attachments, failures) = shared.with_engine(|engine| {
             Ok((
                 engine.counters(legend.used())?,
                 engine.port_stats()?,
+                engine.http_stats()?,
                 attachments(engine)?,
                 engine.failures()?,
             ))
@@ -74,6 +75,15 @@ impl Source for Scrape {
             },
             ports: ports.collect(),
             other: shared.connections(None, of_slot(0)),
+            http: legend
+                .http
+                .iter()
+                .map(|&(number, slot)| HttpPort {
+                    number,
+                    source: "wire",
+                    stats: http.get(usize::from(slot)).copied().unwrap_or_default(),
+                })
+                .collect(),
             certificates: shared.certificates.get(),
             meanings: Arc::clone(&legend.meanings),
             counters: Counters {

@@ -48,6 +48,8 @@ pub struct Legend {
     pub meanings: Arc<Meanings>,
     /// The named ports and their slots.
     pub ports: Vec<(u16, u8)>,
+    /// The ports on which requests are read off the packets, and their slots.
+    pub http: Vec<(u16, u8)>,
 }
 
 /// The policy in force.
@@ -252,6 +254,8 @@ impl Legend {
         let labels = tables.labels.clone();
         let named = intent.config.named_ports();
         let ports: Vec<_> = named.into_iter().map(|port| (port, tables.slots.slot(port))).collect();
+        let http = intent.config.observe.iter().filter(|seen| seen.is_read());
+        let http = http.map(|seen| (seen.port, tables.slots.slot(seen.port))).collect();
         let numbers: Vec<_> = ports.iter().map(|&(port, _)| port).collect();
         let end = u16::try_from(labels.len()).unwrap_or(u16::MAX);
         let meanings = (FIXED..end).map(|counter| {
@@ -269,6 +273,7 @@ impl Legend {
             meanings: Arc::new(Meanings::new(meanings.collect())),
             labels,
             ports,
+            http,
         }
     }
 

@@ -6,13 +6,17 @@ use foobar_common::{
     counters::Counter,
     failures,
     flow::{Flow, FlowKey4, FlowKey6},
-    observe::{Histogram, PortStats, SLOTS},
+    http::stats::HttpStats,
+    observe::{PortStats, SLOTS},
 };
 
 use super::{
     error::KernelError,
     percpu,
-    sys::map::{self, Position},
+    sys::{
+        map::{self, Position},
+        plain::Plain,
+    },
 };
 
 /// Counters by number, summed over all CPUs.
@@ -84,15 +88,21 @@ pub(super) fn port_stats(map: BorrowedFd<'_>) -> Result<Vec<PortStats>, KernelEr
         .map_err(|error| KernelError::call("cannot read the connection statistics", error))
 }
 
-/// Sets the connection statistics of some slots to 0, on all CPUs.
-pub(super) fn clear_port_stats(map: BorrowedFd<'_>, slots: &[u8]) -> Result<(), KernelError> {
+/// Reads the HTTP statistics of all slots.
+pub(super) fn http_stats(map: BorrowedFd<'_>) -> Result<Vec<HttpStats>, KernelError> {
+    percpu::sum(map, 0, SLOTS, HttpStats::add)
+        .map_err(|error| KernelError::call("cannot read the HTTP statistics", error))
+}
+
+/// Sets the statistics of some slots, of which each takes `size_of::<T>()` bytes, to 0 on all CPUs.
+pub(super) fn clear<T: Plain>(map: BorrowedFd<'_>, slots: &[u8]) -> Result<(), KernelError> {
     let clear = || -> io::Result<()> {
-        let zero = vec![0; percpu::value_bytes(size_of::<PortStats>())?];
+        let zero = vec![0; percpu::value_bytes(size_of::<T>())?];
         slots
             .iter()
             .try_for_each(|&slot| map::update_bytes(map, &u32::from(slot).to_ne_bytes(), &zero))
     };
-    clear().map_err(|error| KernelError::call("cannot clear connection statistics", error))
+    clear().map_err(|error| KernelError::call("cannot clear the statistics of a port", error))
 }
 
 /// Reads what could not be written.
@@ -113,13 +123,8 @@ fn add_stats(total: &mut PortStats, value: &PortStats) {
     total.resets_received += value.resets_received;
     total.resets_sent += value.resets_sent;
     total.retransmitted_segments += value.retransmitted_segments;
-    add_histogram(&mut total.duration, &value.duration);
-    add_histogram(&mut total.handshake, &value.handshake);
-}
-
-fn add_histogram(total: &mut Histogram, value: &Histogram) {
-    total.buckets.iter_mut().zip(value.buckets).for_each(|(total, value)| *total += value);
-    total.sum_us += value.sum_us;
+    total.duration.add(&value.duration);
+    total.handshake.add(&value.handshake);
 }
 
 /// Counts the entries of both tables of flows, by walking them.

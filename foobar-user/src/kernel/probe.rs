@@ -6,7 +6,7 @@ use super::{
     bpffs, btf,
     sys::{link, map, rcu},
 };
-use aya_obj::generated::bpf_map_type;
+use aya_obj::generated::{bpf_attach_type, bpf_map_type};
 
 /// Effective capabilities that are needed (linux/capability.h): CAP_NET_ADMIN, CAP_PERFMON (tracing), CAP_BPF.
 const CAPABILITIES: [(u32, &str); 3] =
@@ -69,7 +69,7 @@ pub(super) fn has_tcx() -> bool {
     /// Loopback, which every network namespace has.
     const LOOPBACK: u32 = 1;
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| match link::tcx_egress_links(LOOPBACK) {
+    *ANSWER.get_or_init(|| match link::tcx_links(LOOPBACK, bpf_attach_type::BPF_TCX_EGRESS) {
         Ok(_) => true,
         Err(error) => error.raw_os_error() != Some(libc::EINVAL),
     })

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Maps that outlive instances, by their names in the kernel object.
-pub(super) const PERSISTENT: [&str; 14] = [
+pub(super) const PERSISTENT: [&str; 15] = [
     "COUNTERS",
     "EGRESS_COUNTERS",
     "COUNTER_LABELS",
@@ -35,6 +35,7 @@ pub(super) const PERSISTENT: [&str; 14] = [
     "EVENTS",
     "SAMPLING",
     "PORT_STATS",
+    "HTTP_STATS",
     "UPDATE_FAILURES",
     "CONNECTIONS",
 ];

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use foobar_common::{
+    http::stats::FIRST_BYTE_BOUNDS_US,
     observe::{HANDSHAKE_BOUNDS_US, Histogram},
     reason::Reason,
 };
@@ -59,6 +60,11 @@ impl Times {
     /// Round-trip times of handshakes.
     pub fn of_handshakes(histogram: &Histogram) -> Self {
         Self::new(&HANDSHAKE_BOUNDS_US, histogram)
+    }
+
+    /// Times to the first byte of answers.
+    pub fn of_first_bytes(histogram: &Histogram) -> Self {
+        Self::new(&FIRST_BYTE_BOUNDS_US, histogram)
     }
 
     /// What came since an earlier reading; all of it, if that was another histogram or one that was made anew.

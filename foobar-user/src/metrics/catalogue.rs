@@ -32,6 +32,8 @@ pub enum Section {
     Filter,
     /// TCP connections, as the kernel's own TCP sees them.
     Connections,
+    /// Requests and their responses.
+    Http,
     /// What TLS shows in clear.
     Tls,
     /// Lists and the table of flows.
@@ -42,14 +44,21 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the documentation.
-    pub const ALL: [Section; 5] =
-        [Section::Filter, Section::Connections, Section::Tls, Section::Tables, Section::Program];
+    pub const ALL: [Section; 6] = [
+        Section::Filter,
+        Section::Connections,
+        Section::Http,
+        Section::Tls,
+        Section::Tables,
+        Section::Program,
+    ];
 
     /// The heading in the documentation.
     pub const fn title(self) -> &'static str {
         match self {
             Section::Filter => "Packet filter",
             Section::Connections => "Connections",
+            Section::Http => "HTTP",
             Section::Tls => "TLS",
             Section::Tables => "Lists and flows",
             Section::Program => "Programs, policy and configuration",
@@ -100,7 +109,10 @@ labels! {
     RULE = "rule", "Name of a rule of the configuration; those behind the 64th count as `other`.";
     LIST = "list", "Name of a list of the configuration; those behind the 64th count as `other`.";
     IP_VERSION = "ip_version", "`4` or `6`.";
-    KIND = "kind", "`connections`.";
+    KIND = "kind", "`connections`, and `requests` on ports where they are counted.";
+    HTTP_VERSION = "http_version", "`1.0`, `1.1` or `2`.";
+    CODE_CLASS = "code_class", "`1xx` (101 alone is final) to `5xx`, or `unknown` where the status could not be read.";
+    SOURCE = "source", "Where the counts come from: `wire`, read off the packets.";
     SERVER_NAME = "server_name", "A name of `server_names` (16 at most), or `default` for clients that ask for none.";
     WINDOW = "window", "`1s`, `10s` or `60s`.";
     MAP = "map", "Name of a kernel map that is written while foobar runs.";
@@ -182,6 +194,20 @@ rows! {
             "How many connections may wait in the fullest accept queue of the port; 0 if nobody listens.";
         QPS = "qps", Gauge, [PORT, KIND, WINDOW],
             "Connections or requests per second over the window.";
+    }
+    Http {
+        HTTP_REQUESTS = "http_requests_total", Counter, [PORT, HTTP_VERSION, CODE_CLASS],
+            "Requests answered, counted when the final response begins.";
+        HTTP_REQUESTS_ABORTED = "http_requests_aborted_total", Counter, [PORT],
+            "Requests whose connection or stream ended before the response began.";
+        HTTP_TIME_TO_FIRST_BYTE = "http_time_to_first_byte_seconds", Histogram, [PORT],
+            "Time from the first byte of a request to the first byte of its final response, as seen on this server's interfaces.";
+        HTTP_UNPARSED = "http_unparsed_total", Counter, [PORT],
+            "Times that one side of a connection could no longer be read as HTTP; what follows is not counted until it can be read again.";
+        HTTP_CONNECTIONS_REFUSED = "http_connections_refused_total", Counter, [PORT],
+            "Connections whose requests were not observed because the table of connections refused them.";
+        HTTP_SOURCE_INFO = "http_source_info", Gauge, [PORT, SOURCE],
+            "Where the counts of requests of a port come from; always 1.";
     }
     Tls {
         TLS_CERTIFICATE_EXPIRY = "tls_certificate_expiry_timestamp_seconds", Gauge, [PORT, SERVER_NAME],

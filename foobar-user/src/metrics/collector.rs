@@ -9,7 +9,7 @@ use prometheus::{Error, Registry, TextEncoder, proto};
 use super::catalogue::{ROWS, Row, Section};
 use super::family::Family;
 use super::snapshot::Snapshot;
-use super::{certificates, connections, filter, program, tables};
+use super::{certificates, connections, filter, http, program, tables};
 
 /// The content type of a page: Prometheus text format 0.0.4, which is always UTF-8.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -50,6 +50,7 @@ impl Collector for SectionCollector {
         let families = match self.section {
             Section::Filter => filter::families(&self.snapshot),
             Section::Connections => connections::families(&self.snapshot),
+            Section::Http => http::families(&self.snapshot),
             Section::Tls => certificates::families(&self.snapshot),
             Section::Tables => tables::families(&self.snapshot),
             Section::Program => program::families(&self.snapshot),

@@ -97,6 +97,7 @@ fn queues(snapshot: &Snapshot, ports: &Ports) -> BTreeMap<PortLabel, ListenQueue
     fullest
 }
 
+/// Connections of every port, requests of those where they are counted.
 fn rates(snapshot: &Snapshot, tcp: &[(PortLabel, Connections)]) -> Family {
     let mut family = Family::new(&row::QPS);
     for (port, _) in tcp {
@@ -104,11 +105,18 @@ fn rates(snapshot: &Snapshot, tcp: &[(PortLabel, Connections)]) -> Family {
             PortLabel::Named(number) => Some(*number),
             PortLabel::Other => None,
         };
-        let series = Series { port: number, kind: RateKind::Connections };
-        for window in Window::ALL {
-            let rate = snapshot.rates.get(series, window).unwrap_or(0.0);
-            family.add(&[&port.to_string(), series.kind.name(), window.name()], rate);
-        }
+        add(&mut family, snapshot, Series { port: number, kind: RateKind::Connections }, *port);
+    }
+    for port in &snapshot.http {
+        let series = Series { port: Some(port.number), kind: RateKind::Requests };
+        add(&mut family, snapshot, series, PortLabel::Named(port.number));
     }
     family
+}
+
+fn add(family: &mut Family, snapshot: &Snapshot, series: Series, port: PortLabel) {
+    for window in Window::ALL {
+        let rate = snapshot.rates.get(series, window).unwrap_or(0.0);
+        family.add(&[&port.to_string(), series.kind.name(), window.name()], rate);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`snapshot`]: what the daemon gathers for a scrape.
 //! - [`catalogue`]: every metric, its labels and their bounds, defined once; `docs/metrics.md` follows it.
-//! - [`filter`], [`connections`], [`certificates`], [`tables`], [`program`]: the sections of the page, each from a snapshot.
+//! - [`filter`], [`connections`], [`http`], [`certificates`], [`tables`], [`program`]: the sections of the page, each from a snapshot.
 //! - [`possible`], [`bounds`]: which series exist, so that all of them are there from the start and never too many.
 //! - [`family`], [`collector`]: from values to the text format, by the prometheus crate.
 //! - [`sampler`]: rates over the last seconds.
@@ -15,6 +15,7 @@ mod collector;
 mod connections;
 mod family;
 mod filter;
+mod http;
 pub mod listener;
 mod possible;
 mod program;

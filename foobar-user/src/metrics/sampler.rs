@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub enum RateKind {
     /// Connections accepted.
     Connections,
+    /// Requests answered.
+    Requests,
 }
 
 impl RateKind {
@@ -18,6 +20,7 @@ impl RateKind {
     pub const fn name(self) -> &'static str {
         match self {
             RateKind::Connections => "connections",
+            RateKind::Requests => "requests",
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use foobar_common::counters::{self, Counter, Transport};
+use foobar_common::http::stats::HttpStats;
 use foobar_common::observe::PortStats;
 use foobar_common::reason::Reason;
 
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub ports: Vec<Port>,
     /// TCP connections of all ports that are not in `ports`: slot 0 of the map `PORT_STATS`.
     pub other: Connections,
+    /// Requests by port, of those ports where they are counted; at most 16.
+    pub http: Vec<HttpPort>,
     /// Certificates by port, of the ports that speak TLS; at most 16.
     pub certificates: Arc<Vec<PortCertificates>>,
     /// What each counter number stands for.
@@ -102,6 +105,17 @@ pub struct Port {
     pub udp: bool,
     /// Its TCP connections: its slot of the map `PORT_STATS`, summed over the CPUs.
     pub connections: Connections,
+}
+
+/// Requests to a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpPort {
+    /// The port, host byte order.
+    pub number: u16,
+    /// Where the counts come from: `wire` for what is read off the packets.
+    pub source: &'static str,
+    /// What was counted.
+    pub stats: HttpStats,
 }
 
 /// The certificates that a port serves.

@@ -165,6 +165,11 @@ fn settings(old: &Policy, new: &Policy) -> Vec<String> {
         policy.named_ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
     };
     changed("named ports", ports(old), ports(new));
+    let observed = |policy: &Policy| {
+        let ports = policy.observed.iter();
+        ports.map(|seen| format!("{} {}", seen.port, seen.protocol)).collect::<Vec<_>>().join(", ")
+    };
+    changed("observed ports", observed(old), observed(new));
     for ((name, before), (_, after)) in old.choices.words().into_iter().zip(new.choices.words()) {
         changed(&format!("choice {name}"), before, after);
     }
@@ -278,6 +283,7 @@ mod tests {
              allowlist admins: 6 added, 1 removed\n  + 192.0.2.1/32\n  + 192.0.2.2/32\n  + 192.0.2.3/32\n  + 192.0.2.4/32\n  \
              + 192.0.2.5/32\n  + 1 more\n  - 2001:db8::/48\n\
              mode: audit becomes enforce\negress default: allow becomes deny\nnamed ports: 80, 22, 23 becomes 80, 443, 22, 25\n\
+             observed ports: 80 http becomes 80 http, 443 https\n\
              choice fragments: track becomes drop\nchoice echo: 100/s (burst 200) becomes drop\n"
         );
         assert!(diff(&old, &old).is_empty() && diff(&old, &old).to_string().is_empty());

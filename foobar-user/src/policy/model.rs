@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    config::{Choices, Config, Limits, RateLimit},
+    config::{Choices, Config, Limits, Observed, RateLimit},
     lists::Lists,
     protocol::{PortRange, Protocol},
 };
@@ -141,8 +141,10 @@ pub struct Policy {
     pub limits: Limits,
     /// The server's own addresses, which no packet from outside may have as its source.
     pub own_addresses: Vec<IpAddr>,
-    /// Ports that have counters of their own, at most [`super::config::MAX_NAMED_PORTS`].
+    /// Ports that have counters of their own: at most [`super::config::MAX_NAMED_PORTS`], and the observed ones.
     pub named_ports: Vec<u16>,
+    /// Ports on which more is observed than connections; all of them are named.
+    pub observed: Vec<Observed>,
     /// Flows that were remembered under another epoch are forgotten.
     pub flow_epoch: u32,
 }
@@ -166,6 +168,7 @@ impl Policy {
             limits: config.limits.clone(),
             own_addresses,
             named_ports: config.named_ports(),
+            observed: config.observe.iter().filter(|port| port.flags() != 0).cloned().collect(),
             flow_epoch,
         }
     }

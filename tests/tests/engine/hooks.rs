@@ -56,8 +56,8 @@ fn a_deleted_interface_is_not_attached_and_its_pin_is_removed() {
             .map(|attachment| attachment.attached)
             .collect::<Vec<_>>()
     };
-    assert_eq!(attached(&engine, "eth0"), [true, true]);
-    assert_eq!(attached(&engine, "eth1"), [false, false]);
+    assert_eq!(attached(&engine, "eth0"), [true; 4]);
+    assert_eq!(attached(&engine, "eth1"), [false; 4]);
 
     // A new instance does not stumble over it.
     let installed = lan.server.enter(|| engine.install(&without, Fit::Exact)).unwrap();
@@ -70,7 +70,8 @@ fn a_deleted_interface_is_not_attached_and_its_pin_is_removed() {
     let done = lan.server.enter(|| engine.attach(&back[0])).unwrap();
     assert_eq!(
         done.iter().map(|attachment| (attachment.mode, attachment.attached)).collect::<Vec<_>>(),
-        [(Mode::Native, true), (egress_mode(), true)]
+        [(Mode::Native, true), (egress_mode(), true)],
+        "this policy has no port that is observed"
     );
     drop(engine);
 

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::Direction;
+use super::Role;
 use crate::kernel::{
     error::{ErrorKind, KernelError},
     folders::{self, Folders},
@@ -19,7 +19,7 @@ use crate::kernel::{
 
 /// A pinned link to an interface.
 pub(in crate::kernel) struct Link {
-    pub direction: Direction,
+    pub role: Role,
     /// Index of the interface now; 0 if it is gone.
     pub ifindex: u32,
     pub fd: OwnedFd,
@@ -60,15 +60,18 @@ impl Existing {
         let mut links = Vec::new();
         for path in folders::entries(&folders.links()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let Some(direction) =
-                Direction::ALL.into_iter().find(|direction| name.starts_with(direction.name()))
-            else {
+            let Some(role) = Role::of_pin(&name) else {
                 continue; // a tracing program's
             };
             let fd = open(&path, Kind::Link)?;
             let info = link::describe(fd.as_fd()).map_err(|error| unreadable(&path, error))?;
-            let (ifindex, here) = match (direction, info.place) {
-                (Direction::Ingress, Place::Xdp(ifindex)) => {
+            let runs = |ifindex: u32| {
+                role.tcx().is_some_and(|hook| {
+                    link::tcx_links(ifindex, hook).is_ok_and(|links| links.contains(&info.id))
+                })
+            };
+            let (ifindex, here) = match (role, info.place) {
+                (Role::Ingress, Place::Xdp(ifindex)) => {
                     let held = attached.iter().find(|found| found.ifindex == ifindex);
                     (
                         ifindex,
@@ -77,13 +80,11 @@ impl Existing {
                         }),
                     )
                 }
-                (Direction::Egress, Place::TcxEgress(ifindex)) => (
-                    ifindex,
-                    link::tcx_egress_links(ifindex).is_ok_and(|links| links.contains(&info.id)),
-                ),
+                (Role::Egress | Role::ObserveEgress, Place::TcxEgress(ifindex))
+                | (Role::ObserveIngress, Place::TcxIngress(ifindex)) => (ifindex, runs(ifindex)),
                 _ => return Err(foreign(&path, "a link of another kind")),
             };
-            links.push(Link { direction, ifindex, fd, path, here });
+            links.push(Link { role, ifindex, fd, path, here });
         }
         Ok(Existing { links, programs, instances })
     }
@@ -97,7 +98,7 @@ impl Existing {
                 format!(
                     "{} holds the programs of another network namespace ({} is attached to its interface {})",
                     folders.root().display(),
-                    link.direction.name(),
+                    link.role.name(),
                     link.ifindex
                 ),
             )

@@ -1,17 +1,17 @@
 //! Attaching to interfaces: which hook, in which mode, and what is there already.
 
-mod egress;
+mod classifier;
 mod existing;
 mod foreign;
 mod ingress;
+mod role;
 mod switch;
 
 pub(super) use existing::{Existing, Link};
+pub(super) use role::Role;
 pub(super) use switch::Switch;
 
-use std::{fmt, os::fd::OwnedFd, path::PathBuf};
-
-use super::folders::Folders;
+use std::{fmt, os::fd::OwnedFd};
 
 /// The way of the packets that a program sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,20 +23,12 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Both.
-    pub const ALL: [Direction; 2] = [Direction::Ingress, Direction::Egress];
-
-    /// Name of the program, and the word used in metrics and JSON.
+    /// The word used in metrics and JSON, which is also the name of the program that filters this way.
     pub const fn name(self) -> &'static str {
         match self {
             Direction::Ingress => "ingress",
             Direction::Egress => "egress",
         }
-    }
-
-    /// Where the link to an interface is pinned.
-    pub(super) fn pin(self, folders: &Folders, ifindex: u32) -> PathBuf {
-        folders.links().join(format!("{}-{ifindex}", self.name()))
     }
 }
 
@@ -78,7 +70,7 @@ pub struct Attachment {
     pub interface: String,
     /// Its index.
     pub ifindex: u32,
-    /// `ingress` or `egress`.
+    /// `ingress`, `egress`, `observe_ingress` or `observe_egress`.
     pub program: &'static str,
     /// How it is attached.
     pub mode: Mode,

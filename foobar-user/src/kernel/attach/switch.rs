@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Direction, Held, egress, existing::Program, foreign, ingress};
+use super::{Held, Role, classifier, existing::Program, foreign, ingress};
 use crate::kernel::{
     error::{ErrorKind, KernelError},
     folders::Folders,
@@ -31,7 +31,7 @@ pub(in crate::kernel) struct Switch<'a> {
 enum Done {
     Replaced { link: OwnedFd, program: OwnedFd },
     Created { link: OwnedFd, path: PathBuf },
-    Filter { interface: Interface, program: Option<OwnedFd> },
+    Filter { role: Role, interface: Interface, program: Option<OwnedFd> },
 }
 
 impl<'a> Switch<'a> {
@@ -39,28 +39,21 @@ impl<'a> Switch<'a> {
         Switch { folders, new, old, replace, done: Vec::new(), notes: Vec::new() }
     }
 
-    fn program(&self, direction: Direction) -> BorrowedFd<'a> {
-        match direction {
-            Direction::Ingress => self.new.ingress(),
-            Direction::Egress => self.new.egress(),
-        }
-    }
-
     /// Replaces the program under a link. `false`: its interface is gone.
     pub fn take_over(
         &mut self,
-        direction: Direction,
+        role: Role,
         held: BorrowedFd<'_>,
         interface: &str,
     ) -> Result<bool, KernelError> {
         let failed = |error: io::Error| {
             KernelError::call(
-                format!("cannot replace the program {} on {interface}", direction.name()),
+                format!("cannot replace the program {} on {interface}", role.name()),
                 error,
             )
         };
         let before = link::describe(held).map_err(failed)?.program;
-        match link::replace(held, self.program(direction), None) {
+        match link::replace(held, self.new.program(role)?, None) {
             Ok(()) => {}
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOLINK | libc::ENODEV)) => {
                 return Ok(false);
@@ -75,15 +68,11 @@ impl<'a> Switch<'a> {
         Ok(true)
     }
 
-    /// Attaches to an interface that has no link of ours in this direction, and pins the link.
-    pub fn attach(
-        &mut self,
-        direction: Direction,
-        interface: &Interface,
-    ) -> Result<Held, KernelError> {
-        let program = self.program(direction);
-        let held = match direction {
-            Direction::Ingress => {
+    /// Attaches to an interface that has no link of ours in this role, and pins the link.
+    pub fn attach(&mut self, role: Role, interface: &Interface) -> Result<Held, KernelError> {
+        let program = self.new.program(role)?;
+        let held = match role {
+            Role::Ingress => {
                 if let Some(found) = foreign::find(interface, &[])? {
                     if !self.replace {
                         return Err(foreign::refuse(interface, &found));
@@ -92,17 +81,17 @@ impl<'a> Switch<'a> {
                 }
                 ingress::attach(program, interface)?
             }
-            Direction::Egress => {
-                let before = clsact::find(interface.index).ok().flatten();
-                let held = egress::attach(program, interface)?;
+            _ => {
+                let before = found(role, interface);
+                let held = classifier::attach(program, role, interface)?;
                 if held.link.is_none() {
-                    self.remember_filter(interface, before)?;
+                    self.remember_filter(role, interface, before)?;
                 }
                 held
             }
         };
         if let Some(link) = &held.link {
-            let path = direction.pin(self.folders, interface.index);
+            let path = role.pin(self.folders, interface.index);
             let failed = |error: io::Error| {
                 KernelError::call(format!("cannot pin {}", path.display()), error)
             };
@@ -116,17 +105,22 @@ impl<'a> Switch<'a> {
     }
 
     /// Replaces the program of a clsact filter of ours. `false`: its interface is gone.
-    pub fn take_over_filter(&mut self, interface: &Interface) -> Result<bool, KernelError> {
-        let before = clsact::find(interface.index).ok().flatten();
-        match egress::put(self.new.egress(), interface) {
+    pub fn take_over_filter(
+        &mut self,
+        role: Role,
+        interface: &Interface,
+    ) -> Result<bool, KernelError> {
+        let before = found(role, interface);
+        match classifier::put(self.new.program(role)?, role, interface) {
             Err(error) if error.kind() == ErrorKind::NoSuchInterface => return Ok(false),
             result => result?,
         }
-        self.remember_filter(interface, before).map(|()| true)
+        self.remember_filter(role, interface, before).map(|()| true)
     }
 
     fn remember_filter(
         &mut self,
+        role: Role,
         interface: &Interface,
         before: Option<u32>,
     ) -> Result<(), KernelError> {
@@ -134,7 +128,7 @@ impl<'a> Switch<'a> {
         let program = old.map(|old| old.fd.try_clone()).transpose();
         let program =
             program.map_err(|error| KernelError::call("cannot keep the old program", error))?;
-        self.done.push(Done::Filter { interface: interface.clone(), program });
+        self.done.push(Done::Filter { role, interface: interface.clone(), program });
         Ok(())
     }
 
@@ -175,14 +169,20 @@ impl Done {
                 let _ = fs::remove_file(path);
                 link::detach(link.as_fd()).map_err(failed)
             }
-            Done::Filter { interface, program: Some(program) } => {
-                egress::put(program.as_fd(), &interface)
+            Done::Filter { role, interface, program: Some(program) } => {
+                classifier::put(program.as_fd(), role, &interface)
             }
-            Done::Filter { interface, program: None } => {
-                clsact::remove(interface.index).map_err(|refusal| {
+            Done::Filter { role, interface, program: None } => {
+                let Some(seat) = role.seat() else { return Ok(()) };
+                clsact::remove(interface.index, seat).map_err(|refusal| {
                     KernelError::new(ErrorKind::Kernel, format!("going back failed: {refusal}"))
                 })
             }
         }
     }
+}
+
+/// The number of our program among the filters of an interface.
+fn found(role: Role, interface: &Interface) -> Option<u32> {
+    clsact::find(interface.index, role.seat()?).ok().flatten()
 }

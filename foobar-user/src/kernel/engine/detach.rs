@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, os::fd::AsFd as _, path::Path};
 
 use super::Engine;
 use crate::kernel::{
-    attach::{Direction, Existing},
+    attach::{Existing, Role},
     error::KernelError,
     folders::{self, Folders},
     netlink::{self, clsact},
@@ -59,11 +59,7 @@ fn take_off(folders: &Folders) -> Result<Detached, KernelError> {
                 if held.ifindex != 0 {
                     link::detach(held.fd.as_fd()).map_err(|error| {
                         KernelError::call(
-                            format!(
-                                "cannot take {} off {}",
-                                held.direction.name(),
-                                name(held.ifindex)
-                            ),
+                            format!("cannot take {} off {}", held.role.name(), name(held.ifindex)),
                             error,
                         )
                     })?;
@@ -72,12 +68,16 @@ fn take_off(folders: &Folders) -> Result<Detached, KernelError> {
             }
             for interface in &names {
                 let ours = |program: &u32| existing.programs.iter().any(|ours| ours.id == *program);
-                if clsact::find(interface.index).ok().flatten().filter(ours).is_some() {
-                    match clsact::remove(interface.index) {
+                for role in Role::ALL {
+                    let Some(seat) = role.seat() else { continue };
+                    if clsact::find(interface.index, seat).ok().flatten().filter(ours).is_none() {
+                        continue;
+                    }
+                    match clsact::remove(interface.index, seat) {
                         Ok(()) => drop(off.insert(interface.name.clone())),
                         Err(refusal) => done.notes.push(format!(
                             "cannot take {} off {}: {refusal}",
-                            Direction::Egress.name(),
+                            role.name(),
                             interface.name
                         )),
                     }

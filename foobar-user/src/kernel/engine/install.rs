@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     kernel::{
-        attach::{Direction, Existing, Switch},
-        error::KernelError,
+        attach::{Existing, Held, Switch},
+        error::{ErrorKind, KernelError},
         folders,
         instance::Instance,
         learn::Flows,
@@ -114,13 +114,25 @@ impl Engine {
 
         let mut switch = Switch::new(&self.store.folders, &instance, &existing.programs, false);
         let mut gone = Vec::new();
+        let mut added = Vec::new();
         for guarded in self.guarded.values() {
-            for direction in [Direction::Egress, Direction::Ingress] {
-                let there = match &guarded.held(direction).link {
-                    Some(link) => {
-                        switch.take_over(direction, link.as_fd(), &guarded.interface.name)?
+            for role in instance.roles() {
+                let there = match guarded.held.get(&role) {
+                    Some(Held { link: Some(link), .. }) => {
+                        switch.take_over(role, link.as_fd(), &guarded.interface.name)?
                     }
-                    None => switch.take_over_filter(&guarded.interface)?,
+                    Some(Held { link: None, .. }) => {
+                        switch.take_over_filter(role, &guarded.interface)?
+                    }
+                    // Nothing was observed before.
+                    None => match switch.attach(role, &guarded.interface) {
+                        Ok(held) => {
+                            added.push((guarded.interface.index, role, held));
+                            true
+                        }
+                        Err(error) if error.kind() == ErrorKind::NoSuchInterface => false,
+                        Err(error) => return Err(error),
+                    },
                 };
                 if !there {
                     gone.push(guarded.interface.clone());
@@ -131,6 +143,12 @@ impl Engine {
         let mut notes = switch.commit();
         place.keep = true;
         drop(place);
+        for (ifindex, role, held) in added {
+            if let Some(guarded) = self.guarded.get_mut(&ifindex) {
+                guarded.held.insert(role, held);
+            }
+        }
+        self.release_unused(&instance)?;
 
         for interface in gone {
             self.forget(interface.index)?;

@@ -1,11 +1,13 @@
 //! Interfaces come and go; and what is attached where, asked of the kernel.
 
-use std::{fs, os::fd::AsFd as _};
+use std::{collections::BTreeMap, fs, os::fd::AsFd as _};
 
 use super::{Engine, Guarded};
 use crate::kernel::{
-    attach::{Attachment, Direction, Existing, Mode, Switch},
+    attach::{Attachment, Existing, Held, Mode, Role, Switch},
     error::{ErrorKind, KernelError},
+    folders::Folders,
+    instance::Instance,
     netlink::{self, Attached, Interface, clsact},
     sys::{link, object},
 };
@@ -24,11 +26,12 @@ impl Engine {
             &existing.programs,
             self.options.replace,
         );
-        let egress = switch.attach(Direction::Egress, interface)?;
-        let ingress = switch.attach(Direction::Ingress, interface)?;
+        let mut held = BTreeMap::new();
+        for role in self.instance.roles() {
+            held.insert(role, switch.attach(role, interface)?);
+        }
         self.notes.extend(switch.commit());
-        self.guarded
-            .insert(interface.index, Guarded { interface: interface.clone(), ingress, egress });
+        self.guarded.insert(interface.index, Guarded { interface: interface.clone(), held });
         Ok(self
             .attachments()?
             .into_iter()
@@ -49,38 +52,18 @@ impl Engine {
     /// If the kernel refuses.
     pub fn forget(&mut self, ifindex: u32) -> Result<(), KernelError> {
         let Some(guarded) = self.guarded.remove(&ifindex) else { return Ok(()) };
-        for direction in Direction::ALL {
-            let path = direction.pin(&self.store.folders, ifindex);
-            match &guarded.held(direction).link {
-                Some(held) => {
-                    let failed = |error| {
-                        KernelError::call(
-                            format!(
-                                "cannot take {} off {}",
-                                direction.name(),
-                                guarded.interface.name
-                            ),
-                            error,
-                        )
-                    };
-                    if fs::exists(&path).map_err(failed)? {
-                        fs::remove_file(&path).map_err(failed)?;
-                    }
-                    link::detach(held.as_fd()).map_err(failed)?;
-                }
-                None => {
-                    if clsact::find(ifindex).ok().flatten().is_some() {
-                        clsact::remove(ifindex).map_err(|refusal| {
-                            KernelError::new(
-                                ErrorKind::Kernel,
-                                format!(
-                                    "cannot take egress off {}: {refusal}",
-                                    guarded.interface.name
-                                ),
-                            )
-                        })?;
-                    }
-                }
+        for (role, held) in guarded.held {
+            release(&self.store.folders, role, &guarded.interface, &held)?;
+        }
+        Ok(())
+    }
+
+    /// Takes programs off that an instance does not have, because nothing is observed any more.
+    pub(super) fn release_unused(&mut self, instance: &Instance) -> Result<(), KernelError> {
+        let used: Vec<Role> = instance.roles().collect();
+        for guarded in self.guarded.values_mut() {
+            for (role, held) in guarded.held.extract_if(.., |role, _| !used.contains(role)) {
+                release(&self.store.folders, role, &guarded.interface, &held)?;
             }
         }
         Ok(())
@@ -94,48 +77,65 @@ impl Engine {
         let failed = |error| KernelError::call("cannot ask what is attached", error);
         let attached = netlink::attached().map_err(failed)?;
         let id = |program| object::program(program).map(|info| info.id).map_err(failed);
-        let (ingress, egress) = (id(self.instance.ingress())?, id(self.instance.egress())?);
         let mut list = Vec::new();
         for (&ifindex, guarded) in &self.guarded {
             let here =
                 attached.iter().find(|found| found.ifindex == ifindex).copied().unwrap_or_default();
-            let mut add = |direction: Direction, program_id, mode, attached| {
-                let held = guarded.held(direction);
-                let link_id = held
-                    .link
-                    .as_ref()
-                    .map(|link| link::describe(link.as_fd()).map(|info| info.id))
-                    .transpose()
-                    .map_err(failed)?;
+            for (&role, held) in &guarded.held {
+                let program_id = id(self.instance.program(role)?)?;
+                let link = held.link.as_ref().map(|link| link::describe(link.as_fd()));
+                let link = link.transpose().map_err(failed)?;
+                let (mode, attached) = match (&link, role.tcx(), role.seat()) {
+                    (Some(link), Some(hook), _) => {
+                        let links = link::tcx_links(ifindex, hook);
+                        let runs = links.is_ok_and(|links| links.contains(&link.id));
+                        (Mode::Tcx, link.program == program_id && runs)
+                    }
+                    (None, Some(_), Some(seat)) => {
+                        let found = clsact::find(ifindex, seat).map_err(failed)?;
+                        (Mode::Clsact, found == Some(program_id))
+                    }
+                    _ => ingress_mode(&here, program_id),
+                };
                 list.push(Attachment {
                     interface: guarded.interface.name.clone(),
                     ifindex,
-                    program: direction.name(),
+                    program: role.name(),
                     mode,
                     note: held.note.clone().or_else(|| generic(mode)),
                     attached,
                     program_id,
-                    link_id,
+                    link_id: link.map(|link| link.id),
                 });
-                Ok(())
-            };
-            let (mode, runs) = ingress_mode(&here, ingress);
-            add(Direction::Ingress, ingress, mode, runs)?;
-            let (mode, runs) = match &guarded.egress.link {
-                Some(held) => {
-                    let link = link::describe(held.as_fd()).map_err(failed)?;
-                    (
-                        Mode::Tcx,
-                        link.program == egress
-                            && link::tcx_egress_links(ifindex)
-                                .is_ok_and(|links| links.contains(&link.id)),
-                    )
-                }
-                None => (Mode::Clsact, clsact::find(ifindex).map_err(failed)? == Some(egress)),
-            };
-            add(Direction::Egress, egress, mode, runs)?;
+            }
         }
         Ok(list)
+    }
+}
+
+/// Takes one program off an interface.
+fn release(
+    folders: &Folders,
+    role: Role,
+    interface: &Interface,
+    held: &Held,
+) -> Result<(), KernelError> {
+    let what = || format!("cannot take {} off {}", role.name(), interface.name);
+    let failed = |error| KernelError::call(what(), error);
+    match (&held.link, role.seat()) {
+        (Some(link), _) => {
+            let path = role.pin(folders, interface.index);
+            if fs::exists(&path).map_err(failed)? {
+                fs::remove_file(&path).map_err(failed)?;
+            }
+            link::detach(link.as_fd()).map_err(failed)
+        }
+        (None, Some(seat)) if clsact::find(interface.index, seat).ok().flatten().is_some() => {
+            clsact::remove(interface.index, seat).map_err(|refusal| {
+                KernelError::new(ErrorKind::Kernel, format!("{}: {refusal}", what()))
+            })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -12,11 +12,13 @@ mod start;
 
 use std::{
     collections::BTreeMap,
+    os::fd::BorrowedFd,
     sync::{Mutex, PoisonError},
 };
 
 use foobar_common::{
     event::Sampling,
+    http::stats::HttpStats,
     observe::PortStats,
     tables::{SAMPLE_DROPS, SAMPLE_PASSES},
 };
@@ -25,7 +27,7 @@ pub use detach::{Detached, detach};
 pub use install::{Fit, How, Installed};
 
 use super::{
-    attach::{Direction, Held},
+    attach::{Direction, Held, Role},
     clock::{self, Timeouts},
     counters::{self, Counters, Failures, FlowTable},
     error::{ErrorKind, KernelError},
@@ -52,17 +54,8 @@ pub struct EngineOptions {
 /// An interface that is filtered.
 struct Guarded {
     interface: Interface,
-    ingress: Held,
-    egress: Held,
-}
-
-impl Guarded {
-    fn held(&self, direction: Direction) -> &Held {
-        match direction {
-            Direction::Ingress => &self.ingress,
-            Direction::Egress => &self.egress,
-        }
-    }
+    /// What is attached to it.
+    held: BTreeMap<Role, Held>,
 }
 
 /// The programs in force. Dropping it leaves them attached: the filter does not depend on this process.
@@ -124,6 +117,14 @@ impl Engine {
         counters::port_stats(self.store.map("PORT_STATS")?)
     }
 
+    /// HTTP statistics by slot.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn http_stats(&self) -> Result<Vec<HttpStats>, KernelError> {
+        counters::http_stats(self.store.map("HTTP_STATS")?)
+    }
+
     /// What the programs could not write.
     ///
     /// # Errors
@@ -132,9 +133,9 @@ impl Engine {
         counters::failures(self.store.map("UPDATE_FAILURES")?)
     }
 
-    /// Connection statistics of slots that get another port start at 0.
+    /// Statistics of slots that get another port start at 0.
     fn clear_slots(&self, slots: &[u8]) -> Result<(), KernelError> {
-        counters::clear_port_stats(self.store.map("PORT_STATS")?, slots)
+        clear_slots(|name| self.store.map(name), slots)
     }
 
     /// Writes what the programs had to say since the last call to the log: such as a write that the kernel refused.
@@ -191,6 +192,15 @@ impl Engine {
     fn purpose(&self) -> Purpose {
         purpose(&self.store, &self.options)
     }
+}
+
+/// Sets every statistic of some slots to 0. `map` finds a map by its name.
+fn clear_slots<'a>(
+    map: impl Fn(&'static str) -> Result<BorrowedFd<'a>, KernelError>,
+    slots: &[u8],
+) -> Result<(), KernelError> {
+    counters::clear::<PortStats>(map("PORT_STATS")?, slots)?;
+    counters::clear::<HttpStats>(map("HTTP_STATS")?, slots)
 }
 
 /// What the instances of a daemon are made for.

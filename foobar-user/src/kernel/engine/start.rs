@@ -6,11 +6,10 @@ use std::{
     sync::Mutex,
 };
 
-use super::{Engine, EngineOptions, Guarded, purpose};
+use super::{Engine, EngineOptions, Guarded, clear_slots, purpose};
 use crate::{
     kernel::{
-        attach::{Direction, Existing, Held, Link, Switch},
-        counters,
+        attach::{Existing, Held, Link, Role, Switch},
         error::KernelError,
         folders,
         instance::Instance,
@@ -46,9 +45,10 @@ impl Engine {
         existing.belongs_here(&store.folders)?;
         let mut notes = existing.drop_dead()?;
         for interface in &options.interfaces {
-            let held = existing.links.iter().any(|link| {
-                link.direction == Direction::Ingress && link.ifindex == interface.index
-            });
+            let held = existing
+                .links
+                .iter()
+                .any(|link| link.role == Role::Ingress && link.ifindex == interface.index);
             if !held {
                 Switch::check_free(interface, options.replace)?;
             }
@@ -63,7 +63,7 @@ impl Engine {
         let map = |name| instance.map(name);
         let flows = Flows::open(map)?;
         let learnt = flows.learn(&policy.ports, policy.generation.flow_epoch)?;
-        counters::clear_port_stats(instance.map("PORT_STATS")?, &policy.reused_slots)?;
+        clear_slots(map, &policy.reused_slots)?;
         notes.extend(store.migrate(|name| own(instance.map(name)?))?);
 
         let mut switch =
@@ -71,17 +71,16 @@ impl Engine {
         let mut guarded = BTreeMap::new();
         let mut taken = Vec::new();
         for interface in &options.interfaces {
-            let egress =
-                take_or_attach(&mut switch, &mut existing.links, Direction::Egress, interface)?;
-            let ingress =
-                take_or_attach(&mut switch, &mut existing.links, Direction::Ingress, interface)?;
-            if ingress.1 {
-                taken.push(interface.name.as_str());
+            let mut all = BTreeMap::new();
+            for role in instance.roles() {
+                let (held, found) =
+                    take_or_attach(&mut switch, &mut existing.links, role, interface)?;
+                if found && role == Role::Ingress {
+                    taken.push(interface.name.as_str());
+                }
+                all.insert(role, held);
             }
-            guarded.insert(
-                interface.index,
-                Guarded { interface: interface.clone(), ingress: ingress.0, egress: egress.0 },
-            );
+            guarded.insert(interface.index, Guarded { interface: interface.clone(), held: all });
         }
         notes.extend(switch.commit());
         place.keep = true;
@@ -146,20 +145,18 @@ impl Drop for Placed<'_> {
 fn take_or_attach(
     switch: &mut Switch<'_>,
     links: &mut Vec<Link>,
-    direction: Direction,
+    role: Role,
     interface: &Interface,
 ) -> Result<(Held, bool), KernelError> {
-    let found = links
-        .iter()
-        .position(|link| link.direction == direction && link.ifindex == interface.index);
+    let found = links.iter().position(|link| link.role == role && link.ifindex == interface.index);
     if let Some(at) = found {
         let link = links.remove(at);
-        if switch.take_over(direction, borrowed(&link.fd), &interface.name)? {
+        if switch.take_over(role, borrowed(&link.fd), &interface.name)? {
             return Ok((Held { link: Some(link.fd), note: None }, true));
         }
         let _ = std::fs::remove_file(&link.path);
     }
-    Ok((switch.attach(direction, interface)?, false))
+    Ok((switch.attach(role, interface)?, false))
 }
 
 fn borrowed(fd: &OwnedFd) -> BorrowedFd<'_> {
@@ -183,8 +180,8 @@ fn release_others(links: &[Link]) -> Result<Vec<String>, KernelError> {
             KernelError::call(format!("cannot detach from interface {}", link.ifindex), error)
         })?;
         notes.push(format!(
-            "took {} off interface {}, which the configuration does not name",
-            link.direction.name(),
+            "took {} off interface {}, for which the configuration has no use",
+            link.role.name(),
             link.ifindex
         ));
     }
@@ -196,18 +193,22 @@ fn release_filters(existing: &Existing, guarded: &BTreeMap<u32, Guarded>) -> Vec
     let mut notes = Vec::new();
     for interface in crate::kernel::netlink::interfaces().unwrap_or_default() {
         let ours = |program: &u32| existing.programs.iter().any(|ours| ours.id == *program);
-        if guarded.contains_key(&interface.index)
-            || clsact::find(interface.index).ok().flatten().filter(ours).is_none()
-        {
-            continue;
-        }
-        match clsact::remove(interface.index) {
-            Ok(()) => notes.push(format!(
-                "took egress off {}, which the configuration does not name",
-                interface.name
-            )),
-            Err(refusal) => {
-                notes.push(format!("cannot take egress off {}: {refusal}", interface.name));
+        for role in Role::ALL {
+            let held =
+                guarded.get(&interface.index).is_some_and(|one| one.held.contains_key(&role));
+            let Some(seat) = role.seat().filter(|_| !held) else { continue };
+            if clsact::find(interface.index, seat).ok().flatten().filter(ours).is_none() {
+                continue;
+            }
+            let (name, interface) = (role.name(), &interface);
+            match clsact::remove(interface.index, seat) {
+                Ok(()) => notes.push(format!(
+                    "took {name} off {}, for which the configuration has no use",
+                    interface.name
+                )),
+                Err(refusal) => {
+                    notes.push(format!("cannot take {name} off {}: {refusal}", interface.name));
+                }
             }
         }
     }

@@ -12,10 +12,15 @@ use aya::{
     maps::Map,
     programs::{Program, ProgramError},
 };
-use foobar_common::{flow::FlowTimeouts, observe::SockOffsets, tables::Capacities};
+use foobar_common::{
+    flow::FlowTimeouts,
+    observe::SockOffsets,
+    tables::{Capacities, feature},
+};
 
 use super::ProgramFacts;
 use crate::kernel::{
+    attach::Role,
     error::{ErrorKind, KernelError},
     messages::Messages,
     sys::{self, object, plain::bytes},
@@ -52,6 +57,8 @@ pub(super) struct Loaded {
     pub messages: Messages,
     pub ingress: OwnedFd,
     pub egress: OwnedFd,
+    /// The programs that observe ports, arriving and leaving, if the policy has use for them.
+    pub observers: Option<[OwnedFd; 2]>,
     /// The tracing programs, or why one could not be loaded.
     pub tracing: Vec<(&'static str, Result<OwnedFd, String>)>,
     pub facts: Vec<ProgramFacts>,
@@ -84,6 +91,15 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     let mut facts = Vec::new();
     let ingress = program(&mut ebpf, "ingress", None, &mut facts)?;
     let egress = program(&mut ebpf, "egress", None, &mut facts)?;
+    let observes = settings.features & feature::OBSERVED != 0 && !settings.trace_egress;
+    let observers = if observes {
+        Some([
+            program(&mut ebpf, Role::ObserveIngress.name(), None, &mut facts)?,
+            program(&mut ebpf, Role::ObserveEgress.name(), None, &mut facts)?,
+        ])
+    } else {
+        None
+    };
     let kernel = settings.offsets.map_err(str::to_owned).and_then(|_| {
         Btf::from_sys_fs().map_err(|error| format!("the kernel's BTF cannot be read: {error}"))
     });
@@ -101,7 +117,7 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
         .maps()
         .map(|(name, map)| Ok((name.to_owned(), descriptor(name, map)?)))
         .collect::<Result<_, _>>()?;
-    Ok(Loaded { maps, messages, ingress, egress, tracing, facts })
+    Ok(Loaded { maps, messages, ingress, egress, observers, tracing, facts })
 }
 
 /// Verifies one program and takes its descriptor.

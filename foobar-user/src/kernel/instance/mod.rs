@@ -23,6 +23,7 @@ use foobar_common::{
 pub(super) use load::TRACING;
 
 use super::{
+    attach::Role,
     btf,
     error::{ErrorKind, KernelError},
     folders::{self, Folders},
@@ -69,6 +70,7 @@ pub(super) struct Instance {
     messages: Messages,
     ingress: OwnedFd,
     egress: OwnedFd,
+    observers: Option<[OwnedFd; 2]>,
     pub tracing: Vec<(&'static str, Result<OwnedFd, String>)>,
     pub facts: Vec<ProgramFacts>,
     flow_epoch: u32,
@@ -118,6 +120,7 @@ impl Instance {
             messages: loaded.messages,
             ingress: loaded.ingress,
             egress: loaded.egress,
+            observers: loaded.observers,
             tracing: loaded.tracing,
             facts: loaded.facts,
             flow_epoch: policy.generation.flow_epoch,
@@ -200,6 +203,26 @@ impl Instance {
         self.egress.as_fd()
     }
 
+    /// The programs that this instance has, in the order in which they are attached.
+    pub fn roles(&self) -> impl Iterator<Item = Role> + use<> {
+        let observes = self.observers.is_some();
+        Role::ALL.into_iter().filter(move |role| observes || !role.observes())
+    }
+
+    /// The program of a role.
+    pub fn program(&self, role: Role) -> Result<BorrowedFd<'_>, KernelError> {
+        match (role, &self.observers) {
+            (Role::Ingress, _) => Ok(self.ingress()),
+            (Role::Egress, _) => Ok(self.egress()),
+            (Role::ObserveIngress, Some([arriving, _])) => Ok(arriving.as_fd()),
+            (Role::ObserveEgress, Some([_, leaving])) => Ok(leaving.as_fd()),
+            (_, None) => Err(KernelError::new(
+                ErrorKind::Kernel,
+                format!("the program {} was not loaded", role.name()),
+            )),
+        }
+    }
+
     pub fn flow_epoch(&self) -> u32 {
         self.flow_epoch
     }
@@ -228,8 +251,9 @@ impl Instance {
                 pin(map.as_fd(), "maps", name)?;
             }
         }
-        pin(self.ingress(), "programs", "ingress")?;
-        pin(self.egress(), "programs", "egress")?;
+        for role in self.roles() {
+            pin(self.program(role)?, "programs", role.name())?;
+        }
         for (name, program) in &self.tracing {
             if let Ok(program) = program {
                 pin(program.as_fd(), "programs", name)?;

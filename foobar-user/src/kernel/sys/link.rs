@@ -27,13 +27,14 @@ pub(in crate::kernel) fn attach_xdp(
     attach(program, ifindex, bpf_attach_type::BPF_XDP, flags)
 }
 
-/// Attaches a classifier to an interface's egress, in front of all others (TCX, Linux 6.6). In front, because a program that
+/// Attaches a classifier to an interface, in front of all others on this hook (TCX, Linux 6.6). In front, because a program that
 /// decides for itself ends the walk, and what the server sends would go unseen by those behind it.
-pub(in crate::kernel) fn attach_tcx_egress(
+pub(in crate::kernel) fn attach_tcx(
     program: BorrowedFd<'_>,
     ifindex: u32,
+    hook: bpf_attach_type,
 ) -> io::Result<OwnedFd> {
-    attach(program, ifindex, bpf_attach_type::BPF_TCX_EGRESS, BPF_F_BEFORE)
+    attach(program, ifindex, hook, BPF_F_BEFORE)
 }
 
 fn attach(
@@ -98,6 +99,8 @@ pub(in crate::kernel) struct LinkInfo {
 pub(in crate::kernel) enum Place {
     /// An interface's XDP hook, by interface index; 0 once the interface is gone.
     Xdp(u32),
+    /// An interface's TCX ingress hook, by interface index; 0 once the interface is gone.
+    TcxIngress(u32),
     /// An interface's TCX egress hook, by interface index; 0 once the interface is gone.
     TcxEgress(u32),
     /// Elsewhere.
@@ -116,6 +119,8 @@ pub(in crate::kernel) fn describe(link: BorrowedFd<'_>) -> io::Result<LinkInfo> 
             && info.__bindgen_anon_1.tcx.attach_type == bpf_attach_type::BPF_TCX_EGRESS as u32
         {
             Place::TcxEgress(info.__bindgen_anon_1.tcx.ifindex)
+        } else if info.type_ == bpf_link_type::BPF_LINK_TYPE_TCX as u32 {
+            Place::TcxIngress(info.__bindgen_anon_1.tcx.ifindex)
         } else {
             Place::Other
         }
@@ -123,15 +128,15 @@ pub(in crate::kernel) fn describe(link: BorrowedFd<'_>) -> io::Result<LinkInfo> 
     Ok(LinkInfo { id: info.id, program: info.prog_id, place })
 }
 
-/// The numbers of the links on an interface's TCX egress hook, in their order (BPF_PROG_QUERY, Linux 6.6).
-pub(in crate::kernel) fn tcx_egress_links(ifindex: u32) -> io::Result<Vec<u32>> {
+/// The numbers of the links on a TCX hook of an interface, in their order (BPF_PROG_QUERY, Linux 6.6).
+pub(in crate::kernel) fn tcx_links(ifindex: u32, hook: bpf_attach_type) -> io::Result<Vec<u32>> {
     /// BPF_MPROG_MAX of kernel/bpf/mprog.c.
     const MOST: usize = 64;
     let mut programs = [0u32; MOST];
     let mut links = [0u32; MOST];
     let mut attr = attributes();
     attr.query.__bindgen_anon_1.target_ifindex = ifindex;
-    attr.query.attach_type = bpf_attach_type::BPF_TCX_EGRESS as u32;
+    attr.query.attach_type = hook as u32;
     attr.query.prog_ids = programs.as_mut_ptr() as u64;
     attr.query.link_ids = links.as_mut_ptr() as u64;
     attr.query.__bindgen_anon_2.count = MOST as u32;

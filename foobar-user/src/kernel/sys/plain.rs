@@ -4,6 +4,7 @@ use foobar_common::{
     counters::Counter,
     event::{PacketEvent, Sampling, Trace},
     flow::{Flow, FlowKey4, FlowKey6, FlowTimeouts},
+    http::stats::HttpStats,
     observe::{PortStats, SockOffsets},
     tables::{Capacities, Cell, Generation, IndexEntry, Limit, PortEntry},
 };
@@ -37,6 +38,7 @@ plain!(
     FlowKey6,
     FlowTimeouts,
     PortStats,
+    HttpStats,
     SockOffsets,
     Capacities,
     Cell,

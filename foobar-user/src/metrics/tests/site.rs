@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use foobar_common::counters::{Counter, FIXED, Transport};
+use foobar_common::http::stats::HttpStats;
 use foobar_common::observe::PortStats;
 use foobar_common::reason::Reason;
 
 use crate::metrics::{
-    Attachment, Build, ConfigReload, Connections, Counters, FlowTable, List, ListenQueue, Meaning,
-    Meanings, Policy, Port, PortCertificates, Snapshot,
+    Attachment, Build, ConfigReload, Connections, Counters, FlowTable, HttpPort, List, ListenQueue,
+    Meaning, Meanings, Policy, Port, PortCertificates, Snapshot,
 };
 
 /// Counters that the maps hold.
@@ -47,6 +48,7 @@ pub fn three_ports() -> Snapshot {
             confirmation_pending: false,
         },
         ports: vec![port(80, false), port(443, true), port(22, false)],
+        http: vec![HttpPort { number: 80, source: "wire", stats: HttpStats::default() }],
         meanings: Arc::new(Meanings::new(meanings)),
         counters: empty_counters(),
         lists: ["admins", "app", "abuse"].map(list).to_vec(),

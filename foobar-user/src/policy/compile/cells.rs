@@ -79,6 +79,9 @@ impl<'c> Rows<'c> {
                 entries[super::port_index(protocol, *port)].slot = slots.slot(*port);
             }
         }
+        for observed in &self.policy.observed {
+            entries[super::port_index(Protocol::TCP, observed.port)].flags |= observed.flags();
+        }
         Ok(entries)
     }
 

@@ -24,8 +24,8 @@ mod tests;
 use std::sync::Arc;
 
 use foobar_common::tables::{
-    Capacities, Cell, Generation, Index4, Index6, Limit, MODE_AUDIT, MODE_ENFORCE, PortEntry,
-    ROW_U16, feature,
+    Capacities, Cell, Generation, Index4, Index6, Limit, MODE_AUDIT, MODE_ENFORCE, PORT_HTTP,
+    PORT_TLS, PortEntry, ROW_U16, feature,
 };
 
 pub use error::CompileError;
@@ -195,6 +195,7 @@ fn generation(policy: &Policy, sources: &Sources) -> Generation {
 fn features(policy: &Policy, sources: &Sources) -> u32 {
     let has_limit = policy.limits.packets_per_source.is_some()
         || policy.rules.iter().any(|rule| rule.limit.is_some());
+    let observes = |flag| policy.observed.iter().any(|observed| observed.flags() & flag != 0);
     [
         (sources.v4.classes.iter().any(|class| *class != 0), feature::SOURCES4),
         (sources.v6.classes.iter().any(|class| *class != 0), feature::SOURCES6),
@@ -202,6 +203,8 @@ fn features(policy: &Policy, sources: &Sources) -> u32 {
         (sources.classes.reaches(Band::Blocked, &sources.groups().bands), feature::BLOCKED),
         (has_limit, feature::LIMITS),
         (policy.egress.is_active(), feature::EGRESS),
+        (observes(PORT_HTTP), feature::HTTP),
+        (observes(PORT_TLS), feature::TLS),
     ]
     .into_iter()
     .filter_map(|(set, bit)| set.then_some(bit))

@@ -109,7 +109,7 @@ fn read(mut root: Section<'_, '_>) -> Config {
     let limits = root.section("limits").map(Limits::read).unwrap_or_default();
     let choices = root.section("choices").map(Choices::read).unwrap_or_default();
     let flows = root.section("flows").map(Flows::read).unwrap_or_default();
-    let observe = Observed::read_all(root.sections("observe"));
+    let observe = root.sections("observe").map(Observed::read_all);
     let log = root.section("log").map(Log::read).unwrap_or_default();
     let control = root.section("control").map(Control::read).unwrap_or_default();
     let reload = root.section("reload").map(Reload::read).unwrap_or_default();
@@ -122,7 +122,8 @@ fn read(mut root: Section<'_, '_>) -> Config {
     }
     let mut lists: Vec<ListConfig> = lists.into_iter().map(|(list, _)| list).collect();
     lists.sort_by(|a, b| a.name.cmp(&b.name));
-    let rules = rules.into_iter().map(|(rule, _)| rule).collect();
+    let rules: Vec<_> = rules.into_iter().map(|(rule, _)| rule).collect();
+    let observe = observe.unwrap_or_else(|| Observed::defaults(&rules));
     let config = Config {
         interfaces,
         mode,

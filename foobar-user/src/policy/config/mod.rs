@@ -77,7 +77,7 @@ pub struct Config {
     pub choices: Choices,
     /// The table of flows.
     pub flows: Flows,
-    /// Which ports are observed and how. Without any in the file: 80 is http, 443 is https.
+    /// Which ports are observed and how. Without any in the file: 80 is http, 443 is https, where a rule names them.
     pub observe: Vec<Observed>,
     /// Logging.
     pub log: Log,
@@ -100,7 +100,7 @@ impl Default for Config {
             limits: Limits::default(),
             choices: Choices::default(),
             flows: Flows::default(),
-            observe: Observed::defaults(),
+            observe: Vec::new(),
             log: Log::default(),
             control: Control::default(),
             reload: Reload::default(),

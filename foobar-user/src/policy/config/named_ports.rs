@@ -7,12 +7,19 @@ pub const MAX_NAMED_PORTS: usize = 16;
 
 impl Config {
     /// The ports that metrics tell apart: those of `[metrics] ports` if it is there, else those that are observed or named by
-    /// a rule, single ports before ranges, as many as fit.
+    /// a rule, single ports before ranges, as many as fit. Behind them, the observed ports that are not among them: what is
+    /// observed is counted by port.
     pub fn named_ports(&self) -> Vec<u16> {
-        match &self.metrics.ports {
+        let mut named = match &self.metrics.ports {
             Some(ports) => ports.clone(),
             None => self.candidate_ports().0,
+        };
+        for observed in self.observe.iter().filter(|observed| observed.flags() != 0) {
+            if !named.contains(&observed.port) {
+                named.push(observed.port);
+            }
         }
+        named
     }
 
     /// The ports that are named by themselves without `[metrics] ports`, and whether some did not fit.

@@ -1,5 +1,6 @@
 //! `[[observe]]`: what a port speaks, and where the counts of its requests come from.
 
+use foobar_common::tables::{PORT_HTTP, PORT_TLS};
 use serde::Serialize;
 
 use super::{
@@ -9,6 +10,7 @@ use super::{
     status_page::StatusPage,
     values,
 };
+use crate::policy::{model::Rule, protocol::Protocol};
 
 /// Most server names that are told apart in metrics, those of all ports together.
 pub const MAX_SERVER_NAMES: usize = 16;
@@ -102,13 +104,36 @@ impl Observed {
         Observed { port, protocol, server_names: Vec::new(), requests, status: None }
     }
 
-    /// Without any `[[observe]]`: 80 is http, 443 is https.
-    pub fn defaults() -> Vec<Observed> {
-        vec![Observed::new(80, ObservedProtocol::Http), Observed::new(443, ObservedProtocol::Https)]
+    /// Without any `[[observe]]`: 80 is http, 443 is https, where a rule lets TCP in there.
+    pub fn defaults(rules: &[Rule]) -> Vec<Observed> {
+        let served = |port: u16| {
+            rules.iter().any(|rule| {
+                rule.protocols.contains(&Protocol::TCP)
+                    && rule.ports.iter().any(|range| range.contains(port))
+            })
+        };
+        [(80, ObservedProtocol::Http), (443, ObservedProtocol::Https)]
+            .into_iter()
+            .filter(|(port, _)| served(*port))
+            .map(|(port, protocol)| Observed::new(port, protocol))
+            .collect()
     }
 
-    pub(super) fn read_all(sections: Option<Vec<Section<'_, '_>>>) -> Vec<Observed> {
-        let Some(sections) = sections else { return Observed::defaults() };
+    /// Whether its requests are read off the packets.
+    pub fn is_read(&self) -> bool {
+        self.protocol == ObservedProtocol::Http && self.requests == Requests::Wire
+    }
+
+    /// In the kernel's port table: [`PORT_HTTP`], [`PORT_TLS`].
+    pub fn flags(&self) -> u8 {
+        match self.protocol {
+            ObservedProtocol::Http if self.is_read() => PORT_HTTP,
+            ObservedProtocol::Https => PORT_TLS,
+            ObservedProtocol::Http | ObservedProtocol::Tcp => 0,
+        }
+    }
+
+    pub(super) fn read_all(sections: Vec<Section<'_, '_>>) -> Vec<Observed> {
         let mut all: Vec<Observed> = Vec::new();
         for mut section in sections {
             let port = section.required("port", "the server's port, such as port = 8080");

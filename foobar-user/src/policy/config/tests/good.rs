@@ -28,7 +28,7 @@ fn an_empty_file_lets_nobody_in_and_everything_out() {
     assert!(config.rules.is_empty() && config.lists.is_empty() && !config.egress.is_active());
     assert_eq!(config.choices.bits(), 0);
     assert_eq!(config.choices.echo.to_string(), "100/s (burst 200)");
-    assert_eq!(config.observe, Observed::defaults());
+    assert!(config.observe.is_empty(), "no rule lets anybody in");
     assert_eq!(config.log.drops.unwrap().to_string(), "10/s");
 }
 
@@ -106,7 +106,7 @@ fn everything_that_can_be_said() {
     assert_eq!(config.interfaces, Interfaces::Patterns(vec!["eth0".into(), "wg*".into()]));
     assert_eq!(config.mode, Mode::Audit);
     assert_eq!(config.metrics.ports, Some(vec![443, 80]));
-    assert_eq!(config.named_ports(), [443, 80]);
+    assert_eq!(config.named_ports(), [443, 80, 8080]);
     let lists: Vec<_> = config
         .lists
         .iter()
@@ -211,7 +211,7 @@ fn ports_that_are_named_by_themselves() {
     );
     assert!(notes(&text).iter().any(|(_, note)| note.contains("more than 16 ports are named")));
     let text = "[metrics]\nports = [25]\n".to_owned() + &text;
-    assert_eq!(named(&text), [25]);
+    assert_eq!(named(&text), [25, 80, 443], "observed ports are always told apart");
     assert!(!notes(&text).iter().any(|(_, note)| note.contains("more than 16")));
     let many: Vec<_> = (1..=20).map(|port| port.to_string()).collect();
     assert_eq!(named(&rule("a", &format!("[{}]", many.join(", ")))), (1..=16).collect::<Vec<_>>());
