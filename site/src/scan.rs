@@ -109,9 +109,9 @@ fn send(wire: &OwnedFd, segment: &[u8], to: IpAddr) -> Result<()> {
             MsgFlags::empty(),
             Some(&address),
         ) {
-            // What leaves may be forbidden as well.
-            Ok(_) | Err(Errno::EPERM) => return Ok(()),
-            Err(Errno::EAGAIN | Errno::ENOBUFS) => thread::sleep(Duration::from_micros(200)),
+            // What leaves may be forbidden as well: a raw IPv6 socket is told so by ENOBUFS.
+            Ok(_) | Err(Errno::EPERM | Errno::ENOBUFS) => return Ok(()),
+            Err(Errno::EAGAIN) => thread::sleep(Duration::from_micros(200)),
             Err(error) => return Err(error).context("cannot send a SYN"),
         }
     }

@@ -1,6 +1,6 @@
 //! The database.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -19,7 +19,7 @@ const SEED: &str = include_str!("../../templates/seed.sql");
 /// # Errors
 /// What MariaDB said.
 pub fn prepare(instance: &Instance, password: &str) -> Result<()> {
-    let folder = instance.host_folder(Host::Db);
+    let folder = folder(instance);
     folder_for(&folder, "mysql")?;
     folder_for(&folder.join("data"), "mysql")?;
     for name in ["db.crt", "db.key"] {
@@ -44,7 +44,7 @@ pub fn prepare(instance: &Instance, password: &str) -> Result<()> {
 /// # Errors
 /// If it cannot be started.
 pub fn start(instance: &Instance) -> Result<()> {
-    let file = instance.host_folder(Host::Db).join("my.cnf");
+    let file = folder(instance).join("my.cnf");
     let defaults = format!("--defaults-file={}", file.display());
     service(instance, Host::Db, &["mariadbd", &defaults], "mariadb.log")
 }
@@ -54,10 +54,23 @@ pub fn start(instance: &Instance) -> Result<()> {
 /// # Errors
 /// If it does not.
 pub fn wait(instance: &Instance) -> Result<()> {
-    let socket = instance.host_folder(Host::Db).join("mysql.sock");
     eventually("MariaDB to answer", PATIENCE, || {
-        let mut ask = on(instance, Host::Db, "mariadb");
-        ask.arg("--no-defaults").arg(format!("--socket={}", socket.display()));
-        output(ask.args(["--execute", "SELECT text FROM site.greeting"])).map(drop)
+        ask(instance, "SELECT text FROM site.greeting").map(drop)
     })
+}
+
+/// Asks the database, as its administrator on the server itself; a line a row.
+///
+/// # Errors
+/// What it said.
+pub fn ask(instance: &Instance, query: &str) -> Result<String> {
+    let mut client = on(instance, Host::Db, "mariadb");
+    client.arg("--no-defaults");
+    client.arg(format!("--socket={}", folder(instance).join("mysql.sock").display()));
+    output(client.args(["--skip-column-names", "--execute", query]))
+}
+
+/// Its own, apart from that of foobar, which is for root alone.
+fn folder(instance: &Instance) -> PathBuf {
+    instance.host_folder(Host::Db).join("mariadb")
 }

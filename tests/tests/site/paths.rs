@@ -1,0 +1,70 @@
+//! Every source, every port of every server: what is open is what is planned, and nothing else.
+
+use std::{net::IpAddr, thread};
+
+use foobar_site::{
+    health,
+    plan::{Host, open},
+    scan,
+};
+
+use crate::up::Up;
+
+/// All of them.
+const PORTS: std::ops::RangeInclusive<u16> = 1..=u16::MAX;
+
+/// All 65,535 TCP ports, over IPv4 and IPv6, and all UDP ports.
+pub fn are_as_planned(up: &Up) {
+    scan::prove(up.instance()).expect("a host without a filter answers on every port");
+    let before = datagrams(up);
+    let unfiltered = health::datagrams_received(up.instance(), Host::Admin).expect("counters");
+    // Sources side by side, so that both processors have something to do.
+    let (some, others) = Host::ALL.split_at(Host::ALL.len() / 2);
+    let wrong = thread::scope(|scope| {
+        let others =
+            scope.spawn(|| others.iter().flat_map(|from| from_one(up, *from)).collect::<Vec<_>>());
+        let mut wrong: Vec<_> = some.iter().flat_map(|from| from_one(up, *from)).collect();
+        wrong.extend(others.join().expect("scans"));
+        wrong
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    assert_eq!(datagrams(up), before, "UDP datagrams that reached a server");
+    // The same datagrams do reach a host without a filter, and its kernel counts them.
+    for to in Host::Admin.addresses() {
+        let sent = scan::udp(up.instance(), Host::Client, to, 1000..=1999).expect("UDP");
+        assert_eq!(sent, 1000);
+    }
+    up.eventually("datagrams to be counted where no filter is", || {
+        let counted = health::datagrams_received(up.instance(), Host::Admin)? - unfiltered;
+        anyhow::ensure!(counted == 2000, "{counted} of 2000");
+        Ok(())
+    });
+}
+
+/// What is not as planned, from one source to all servers.
+fn from_one(up: &Up, from: Host) -> Vec<String> {
+    let servers = Host::SERVERS.into_iter().filter(|to| *to != from);
+    let paths = servers.flat_map(|to| to.addresses().map(|address| (to, address)));
+    paths.filter_map(|(to, address)| not_as_planned(up, from, to, address)).collect()
+}
+
+fn not_as_planned(up: &Up, from: Host, to: Host, address: IpAddr) -> Option<String> {
+    let answers = scan::tcp(up.instance(), from, address, PORTS).expect("a scan");
+    scan::udp(up.instance(), from, address, PORTS).expect("datagrams");
+    let found: Vec<u16> = answers.keys().copied().collect();
+    let planned = open(from, to);
+    (found != planned).then(|| {
+        format!(
+            "{} to {} ({address}): {found:?} answer, planned are {planned:?}",
+            from.name(),
+            to.name()
+        )
+    })
+}
+
+/// UDP datagrams that reached each server.
+fn datagrams(up: &Up) -> Vec<u64> {
+    let counted = Host::SERVERS.map(|host| health::datagrams_received(up.instance(), host));
+    counted.into_iter().map(|counted| counted.expect("the kernel's counters")).collect()
+}
