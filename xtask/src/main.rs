@@ -2,6 +2,7 @@
 
 mod build;
 mod command;
+mod dist;
 mod fuzz;
 mod lint;
 mod mutants;
@@ -43,6 +44,8 @@ enum Task {
     Mutants(mutants::Args),
     /// Shows the site www.foobar.com: load balancer, web servers, database, monitor, foobar on each
     Site(site::Args),
+    /// Makes the Debian package, with manual pages and completions, and prints where it is
+    Dist(dist::Args),
     /// Checks format and lints, of the kernel programs too
     Lint,
     /// What .ci/run does: lint, then test
@@ -66,6 +69,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Fuzz(args) => fuzz::fuzz(&args)?,
         Task::Mutants(args) => mutants::mutants(&args)?,
         Task::Site(args) => site::site(&args)?,
+        Task::Dist(args) => println!("{}", dist::dist(&args)?.display()),
         Task::Lint => lint::lint()?,
         Task::Ci => return ci(),
     }

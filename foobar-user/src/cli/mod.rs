@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod failure;
 mod lists;
+mod manual;
 mod note;
 mod options;
 mod print;
@@ -66,6 +67,7 @@ enum Command {
     Detach(detach::Detach),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
+    Manual(manual::Manual),
 }
 
 /// Reads the command line and does what it says.
@@ -86,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Detach(detach) => detach.run(&options),
         Command::Doctor(doctor) => doctor.run(&options),
         Command::Completions(completions) => completions.run(),
+        Command::Manual(manual) => manual.run(),
     };
     match done {
         Ok(code) => code,

@@ -72,6 +72,7 @@ impl Source for Scrape {
                 successful: loaded.successful,
                 succeeded_at: Some(moment(loaded.at)),
                 confirmation_pending: published.intent.configured.pending.is_some(),
+                state_written: shared.is_on_disk(),
             },
             ports: ports.collect(),
             other: shared.connections(None, of_slot(0)),

@@ -17,7 +17,16 @@ const BATCH: usize = 1024;
 
 /// Whether a map of this name may have another size than the one pinned.
 pub(super) fn can_resize(name: &str) -> bool {
-    matches!(name, "COUNTERS" | "EGRESS_COUNTERS" | "COUNTER_LABELS" | "FLOWS4" | "FLOWS6")
+    matches!(
+        name,
+        "COUNTERS"
+            | "EGRESS_COUNTERS"
+            | "COUNTER_LABELS"
+            | "FLOWS4"
+            | "FLOWS6"
+            | "FRAGMENTS"
+            | "BUCKETS"
+    )
 }
 
 /// Copies all elements. The tables of counters have a second half, which starts later in a larger table.

@@ -246,6 +246,8 @@ rows! {
             "When the configuration was last read without errors, in seconds since 1970; 0 if it never was.";
         CONFIG_CONFIRMATION_PENDING = "config_confirmation_pending", Gauge, [],
             "1 while the last change of the configuration waits for `foobar confirm` and is taken back otherwise, else 0.";
+        STATE_WRITE_SUCCESSFUL = "state_last_write_successful", Gauge, [],
+            "1 if the state folder could last be written to; 0 if not, and changes are refused.";
         BUILD_INFO = "build_info", Gauge, [VERSION, REVISION],
             "Which foobar this is; always 1.";
     }

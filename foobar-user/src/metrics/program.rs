@@ -24,6 +24,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
             seconds_since_1970(reload.succeeded_at),
         ),
         Family::single(&row::CONFIG_CONFIRMATION_PENDING, f64::from(reload.confirmation_pending)),
+        Family::single(&row::STATE_WRITE_SUCCESSFUL, f64::from(reload.state_written)),
         build_info,
     ];
     families.extend(attachments(snapshot));

@@ -21,7 +21,7 @@ pub struct Snapshot {
     pub build: Build,
     /// The policy in force.
     pub policy: Policy,
-    /// Whether the configuration file was last read without errors.
+    /// Whether the configuration file was last read without errors, and what came of it is on disk.
     pub reload: ConfigReload,
     /// The ports that are told apart, in the order of their rules. Those behind the 16th count as `other`.
     pub ports: Vec<Port>,
@@ -92,6 +92,8 @@ pub struct ConfigReload {
     pub succeeded_at: Option<SystemTime>,
     /// Whether the last change is taken back unless it is confirmed.
     pub confirmation_pending: bool,
+    /// Whether the state folder could last be written to.
+    pub state_written: bool,
 }
 
 /// A port that is told apart from others.

@@ -10,8 +10,8 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    Netns, Output, Process, Scrape, curl, eventually, foobar_binary, leaks::unpin, tag::Tag,
-    try_run,
+    Control, Netns, Output, Process, Scrape, curl, eventually, foobar_binary, leaks::unpin,
+    tag::Tag, try_run,
 };
 
 /// `foobar` in a namespace, with folders of its own for control socket, state and pins. Dropping it stops the daemon, detaches
@@ -84,14 +84,28 @@ impl<'a> Daemon<'a> {
         self.folder.path().join("run")
     }
 
+    /// From now on the daemon and its commands are those of this binary.
+    pub fn use_binary(&mut self, binary: &Path) {
+        binary.clone_into(&mut self.binary);
+    }
+
+    /// Starts the daemon (again), and does not wait until it answers.
+    pub fn spawn(&mut self) -> &mut Process {
+        let process = Process::start(self.run_command(), &self.folder.path().join("daemon.log"));
+        self.process.insert(process)
+    }
+
+    /// The control socket.
+    pub fn control(&self) -> Control {
+        Control::new(self.runtime_dir().join("control.sock"))
+    }
+
     /// Starts the daemon (again) and waits until it answers.
     ///
     /// # Panics
     /// If it does not start, with what it said.
     pub fn launch(&mut self) {
-        let process = Process::start(self.run_command(), &self.folder.path().join("daemon.log"));
-        let process = self.process.insert(process);
-        let id = process.id();
+        let id = self.spawn().id();
         eventually("the daemon to answer", Duration::from_secs(20), || {
             let process = self.process.as_mut().expect("it was started");
             if let Some(status) = process.ended() {

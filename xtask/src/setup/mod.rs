@@ -43,6 +43,18 @@ pub fn site_tools() -> Result<()> {
     tools::bring(tools::SITE)
 }
 
+/// Brings what making a Debian package needs.
+pub fn package_tools() -> Result<()> {
+    tools::bring(tools::PACKAGE)?;
+    if command::find("cargo-deb").is_some() {
+        return Ok(());
+    }
+    eprintln!("setup: building cargo-deb (a minute or two)");
+    let mut install = workspace::outside("cargo");
+    install.args(["install", "cargo-deb", "--locked"]).stdout(std::io::stderr());
+    command::run(&mut install).context("cannot build cargo-deb")
+}
+
 /// Brings what virtual machines need.
 pub fn vm_tools() -> Result<()> {
     tools::bring(tools::VIRTUAL_MACHINES)

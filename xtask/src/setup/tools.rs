@@ -51,6 +51,7 @@ pub const TESTS: &[Tool] = &[
     tool("bpftool", "bpftool"),
     tool("chromium", "chromium"),
     tool("ping", "iputils-ping"),
+    tool("mmdebstrap", "mmdebstrap"),
 ];
 
 /// What the site www.foobar.com is made of, and what it is loaded and attacked with.
@@ -76,6 +77,10 @@ pub const SITE: &[Tool] = &[
     tool("openssl", "openssl"),
     tool("promtool", "prometheus"),
 ];
+
+/// What making a Debian package needs, beside cargo-deb.
+pub const PACKAGE: &[Tool] =
+    &[tool("dpkg-deb", "dpkg"), tool("dpkg-shlibdeps", "dpkg-dev"), tool("strip", "binutils")];
 
 /// What xtask/vm-run.sh needs.
 pub const VIRTUAL_MACHINES: &[Tool] =

@@ -32,6 +32,10 @@ pub fn test(args: &Args) -> Result<ExitCode> {
     setup::kernel_toolchain()?;
     if !args.host_only {
         setup::test_tools()?;
+        if args.filter.is_none() && !args.quick {
+            // One test installs the package. Where it is not meant to run, nobody waits for the tools that make it.
+            setup::package_tools()?;
+        }
     }
     let foobar = build::foobar(&build::tests()?)?;
     let mut tests = workspace::cargo();

@@ -53,6 +53,7 @@ fn policy_and_configuration_tell_their_state() {
         page.value("foobar_config_last_reload_success_timestamp_seconds", &[]),
         Some(1_700_000_000.0)
     );
+    assert_eq!(page.value("foobar_state_last_write_successful", &[]), Some(1.0));
     let build = [("version", "0.1.0"), ("revision", "0123456789ab")];
     assert_eq!(page.value("foobar_build_info", &build), Some(1.0));
     assert_eq!(page.value("foobar_bpf_map_update_failures_total", &[("map", "policy")]), Some(0.0));

@@ -46,6 +46,7 @@ pub fn three_ports() -> Snapshot {
             successful: true,
             succeeded_at: Some(UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
             confirmation_pending: false,
+            state_written: true,
         },
         ports: vec![port(80, false), port(443, true), port(22, false)],
         http: vec![HttpPort { number: 80, source: "wire", stats: HttpStats::default() }],
