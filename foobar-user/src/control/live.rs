@@ -59,7 +59,7 @@ impl Viewer {
         }
         let mut live = self.board.view(self.since, Audience::Trusted);
         if live.history.last != self.since.after {
-            self.blocked.second(live.reasons.iter().map(|reason| reason.rate).sum());
+            self.blocked.second(live.packets.dropped);
         }
         self.since = Since { after: live.history.last, id: live.history.id };
         live.blocked = Some(self.blocked.top());
@@ -116,6 +116,7 @@ mod tests {
             for source in ["192.0.2.7", "192.0.2.7", "192.0.2.8"] {
                 feed.send(Message::Event(Arc::new(Event {
                     verdict: "drop".to_owned(),
+                    direction: "ingress".to_owned(),
                     source: Some(source.to_owned()),
                     ..Event::default()
                 })));

@@ -55,9 +55,11 @@ struct Source {
 }
 
 impl Blocked {
-    /// A packet was dropped, or would have been but for audit mode.
+    /// A packet was told of. Only those count that came in and were dropped, or would have been but for audit mode: the source
+    /// of one that goes out is this server.
     pub fn sample(&mut self, event: &Event) {
-        let Some(address) = event.source.as_ref().filter(|_| event.verdict == "drop") else {
+        let counts = event.verdict == "drop" && event.direction == "ingress";
+        let Some(address) = event.source.as_ref().filter(|_| counts) else {
             return;
         };
         self.sampled += 1;
@@ -70,8 +72,12 @@ impl Blocked {
         source.port = event.destination_port;
     }
 
-    /// A second is over, in which the counters say that so many packets were dropped.
+    /// A second is over, in which the counters say that so many incoming packets were dropped.
     pub fn second(&mut self, dropped: f64) {
+        if self.sampled == 0 && dropped > 0.0 {
+            // Nobody was told of yet, as in the first second: that says nothing about anybody.
+            return;
+        }
         // A packet may be told of a moment before it is counted.
         let each = if self.sampled == 0 { 0.0 } else { (dropped / self.sampled as f64).max(1.0) };
         self.weight = self.weight * KEPT + (1.0 - KEPT);
@@ -128,6 +134,7 @@ mod tests {
     fn event(source: &str) -> Event {
         Event {
             verdict: "drop".to_owned(),
+            direction: "ingress".to_owned(),
             reason: "no_rule".to_owned(),
             source: Some(source.to_owned()),
             destination_port: Some(22),
@@ -142,8 +149,10 @@ mod tests {
             (0..75).for_each(|_| blocked.sample(&event("192.0.2.7")));
             (0..25).for_each(|_| blocked.sample(&event("2001:db8::7")));
             blocked.sample(&Event { verdict: "pass".to_owned(), ..event("192.0.2.1") });
+            blocked.sample(&Event { direction: "egress".to_owned(), ..event("192.0.2.1") });
             blocked.second(10_000.0);
         }
+        blocked.second(10_000.0);
         let top = blocked.top();
         assert_eq!(top.len(), 2, "{top:?}");
         assert_eq!((top[0].source.as_str(), top[1].source.as_str()), ("192.0.2.7", "2001:db8::7"));

@@ -17,6 +17,7 @@ mod tests;
 use std::{
     io::{IsTerminal as _, stdout},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail};
@@ -28,6 +29,8 @@ use super::{
 };
 use crate::control::Client;
 
+/// How long drops are sampled for a frame that is printed.
+const SAMPLED: Duration = Duration::from_secs(1);
 /// Width of a frame that is printed to no terminal.
 const WIDTH: u16 = 80;
 
@@ -61,10 +64,11 @@ impl Top {
     }
 }
 
-/// Prints frames, or one. The rates of the last second and the sampled sources are there with the second reading only.
+/// Prints frames, or one. That has a second of sampled sources, and so it is not the first.
 async fn print(client: Client, output: Output, once: bool) -> Result<()> {
     let mut screen = screen::Screen::default();
     let mut lines = 0;
+    let began = Instant::now();
     client
         .live(|live| {
             lines += 1;
@@ -72,7 +76,7 @@ async fn print(client: Client, output: Output, once: bool) -> Result<()> {
                 return print::line(&serde_json::to_string(&live)?);
             }
             screen.take(live);
-            if lines < 2 {
+            if lines < 2 || began.elapsed() < SAMPLED {
                 return Ok(true);
             }
             match output {
