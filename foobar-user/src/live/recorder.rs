@@ -205,7 +205,8 @@ fn port_view(port: &PortReading, tracks: &PortTracks, rates: &Rates, points: usi
     PortView {
         port: port.port.map_or_else(|| "other".to_owned(), |port| port.to_string()),
         connections: windows(rates, Series { port: port.port, kind: RateKind::Connections }),
-        requests: None,
+        requests: is_observed
+            .then(|| windows(rates, Series { port: port.port, kind: RateKind::Requests })),
         open: port.open,
         dropped: tracks.dropped.newest(1).first().copied().unwrap_or(0.0),
         response: port

@@ -131,14 +131,21 @@ fn windows_are_those_of_the_metrics() {
     let (sampler, start, mut recorder) = (Sampler::new(), Instant::now(), Recorder::default());
     for second in 0..70 {
         let count = if second < 60 { 0 } else { (second - 59) * 30 };
-        let series = Series { port: Some(443), kind: RateKind::Connections };
+        let series = |kind| Series { port: Some(443), kind };
         let now = start + Duration::from_secs(second);
-        sampler.tick(now, &[(series, count)]);
+        sampler.tick(
+            now,
+            &[(series(RateKind::Connections), count), (series(RateKind::Requests), 2 * count)],
+        );
         let reading = Reading { rates: sampler.rates(), ..reading(second) };
         recorder.record(now, SystemTime::now(), reading);
     }
-    let windows = recorder.view(0, 0, start).ports[0].connections;
+    let live = recorder.view(0, 0, start);
+    let windows = live.ports[0].connections;
     assert_eq!((windows.one, windows.ten, windows.sixty), (30.0, 30.0, 5.0));
+    let windows = live.ports[0].requests.expect("requests are observed");
+    assert_eq!((windows.one, windows.ten, windows.sixty), (60.0, 60.0, 10.0));
+    assert_eq!(live.ports[1].requests, None);
 }
 
 #[test]

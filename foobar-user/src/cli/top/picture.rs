@@ -179,6 +179,7 @@ fn interfaces(attachments: &[AttachmentStatus]) -> String {
     for AttachmentStatus { interface, mode, attached, .. } in attachments {
         let mode = if *attached { mode.as_str() } else { "NOT ATTACHED" };
         match words.iter_mut().find(|(known, _)| known == interface) {
+            Some((_, modes)) if modes.split('+').any(|known| known == mode) => {}
             Some((_, modes)) => *modes = format!("{modes}+{mode}"),
             None => words.push((interface, mode.to_owned())),
         }

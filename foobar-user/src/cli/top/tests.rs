@@ -47,7 +47,7 @@ fn live(ports: Vec<PortView>) -> Live {
             version: "0.1.0".to_owned(),
             mode: "enforce".to_owned(),
             generation: 42,
-            attachments: ["native", "tcx"]
+            attachments: ["native", "tcx", "tcx"]
                 .map(|mode| AttachmentStatus {
                     interface: "eth0".to_owned(),
                     index: 2,
