@@ -159,6 +159,37 @@ fn a_daemon_that_dies_meanwhile_changes_nothing_about_that() {
     assert!(reaches(&friend, 81), "an operator wanted it after all");
 }
 
+/// Killed right after the change, in the middle of the window, right before its end and behind it; twice in one window.
+#[test]
+fn whenever_the_daemon_dies_in_the_window_the_change_is_taken_back() {
+    let _leaks = Leaks::watch();
+    let lan = Lan::new();
+    let friend = lan.client(10);
+    let _servers = [80, 81].map(|port| listen(&lan.server, port));
+    let mut daemon = start(&lan, "enforce", "80");
+    let window = Duration::from_secs(1);
+    for kills in [&[0][..], &[300], &[600], &[900], &[990], &[1050], &[0, 500]] {
+        daemon.configure(&configuration("enforce", "81"));
+        let on_trial = Instant::now();
+        daemon.ok(&["reload", "--confirm", "1s"]);
+        for &at in kills {
+            let at = Duration::from_millis(at);
+            std::thread::sleep((on_trial + at).saturating_duration_since(Instant::now()));
+            daemon.process().kill();
+            daemon.launch();
+        }
+        eventually("the change to be taken back", PATIENCE, || {
+            if reaches(&friend, 80) { Ok(()) } else { Err(daemon.log()) }
+        });
+        assert!(on_trial.elapsed() > window, "{kills:?}: taken back before its time");
+        assert!(!reaches(&friend, 81), "{kills:?}");
+        assert!(warnings(&daemon).contains("not confirmed"), "{kills:?}: {}", warnings(&daemon));
+        assert_eq!(daemon.foobar(&["confirm"]).code, Some(1), "{kills:?}");
+        daemon.configure(&configuration("enforce", "80"));
+        daemon.ok(&["reload"]);
+    }
+}
+
 #[test]
 fn a_broken_configuration_does_not_open_the_server() {
     let _leaks = Leaks::watch();

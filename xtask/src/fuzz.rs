@@ -1,4 +1,4 @@
-//! Random tests for as long as one likes: the kernel programs against the model, and the parser on arbitrary bytes.
+//! Random tests for as long as one likes: the kernel programs against the model, and broken input against the daemon.
 
 use std::{
     process::Stdio,
@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{build, command, setup};
+use crate::{
+    build::{self, Executable},
+    command, setup,
+};
 
 /// Frames of one run of the property test: some ten seconds in a debug build.
 const FRAMES: u64 = 20_000;
@@ -21,6 +24,9 @@ pub struct Args {
     /// How long; the run that is under way is ended properly
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Instead of frames: so many broken control requests to a running daemon, and as many broken configurations
+    #[arg(long, value_name = "NUMBER", num_args = 0..=1, default_missing_value = "1000000", conflicts_with_all = ["seed", "seconds"])]
+    control: Option<u32>,
 }
 
 /// Runs the property test again and again, each time with another seed. It is an error if the kernel and the model disagree.
@@ -32,6 +38,9 @@ pub fn fuzz(args: &Args) -> Result<()> {
     }
     setup::kernel_toolchain()?;
     let built = build::tests()?;
+    if let Some(number) = args.control {
+        return control(&built, number);
+    }
     let model =
         built.iter().find(|executable| executable.kind == "test" && executable.name == "model");
     let model = model.context("cargo has built no test binary `model`")?;
@@ -57,6 +66,34 @@ pub fn fuzz(args: &Args) -> Result<()> {
         runs * FRAMES,
         begin.elapsed().as_secs_f64()
     );
+    Ok(())
+}
+
+/// Broken requests and configurations: none may make foobar panic.
+fn control(built: &[Executable], number: u32) -> Result<()> {
+    let number = number.to_string();
+    let foobar = build::foobar(built)?;
+    for (name, kind, test, variable) in [
+        ("mutated", "test", "whatever_is_asked_the_daemon_goes_on", "FOOBAR_REQUESTS"),
+        (
+            "foobar_user",
+            "lib",
+            "policy::config::tests::mutated::nothing_panics",
+            "FOOBAR_CONFIGURATIONS",
+        ),
+    ] {
+        let built = built.iter().find(|built| built.kind == kind && built.name == name);
+        let built = built.with_context(|| format!("cargo has built no test binary `{name}`"))?;
+        let mut command = std::process::Command::new(&built.path);
+        command
+            .args(["--exact", test, "--nocapture"])
+            .env(variable, &number)
+            .env("FOOBAR_BIN", &foobar)
+            .env("PATH", command::search_path())
+            .current_dir(&built.package)
+            .stdin(Stdio::null());
+        command::run(&mut command)?;
+    }
     Ok(())
 }
 

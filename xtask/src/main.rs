@@ -9,6 +9,7 @@ mod mutants;
 mod run;
 mod setup;
 mod site;
+mod soak;
 mod test;
 mod vm_test;
 mod workspace;
@@ -44,6 +45,8 @@ enum Task {
     Mutants(mutants::Args),
     /// Shows the site www.foobar.com: load balancer, web servers, database, monitor, foobar on each
     Site(site::Args),
+    /// Kills the daemon under load a thousand times: no packet may be misfiltered or lost from the counters
+    Soak(soak::Args),
     /// Makes the Debian package, with manual pages and completions, and prints where it is
     Dist(dist::Args),
     /// Checks format and lints, of the kernel programs too
@@ -69,6 +72,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Fuzz(args) => fuzz::fuzz(&args)?,
         Task::Mutants(args) => mutants::mutants(&args)?,
         Task::Site(args) => site::site(&args)?,
+        Task::Soak(args) => soak::soak(&args)?,
         Task::Dist(args) => println!("{}", dist::dist(&args)?.display()),
         Task::Lint => lint::lint()?,
         Task::Ci => return ci(),

@@ -27,6 +27,12 @@ pub type Waiting = (EditRequest, oneshot::Sender<Result<ListEdited, Refusal>>);
 /// Entries that the log names; of more it tells the number.
 const NAMED: usize = 5;
 
+/// A request, where its answer goes, and the answer that it gets if all that wait together are put in force.
+type Answered = (EditRequest, oneshot::Sender<Answer>, Answer);
+
+/// What a change comes to.
+type Answer = Result<ListEdited, Refusal>;
+
 impl Keeper {
     /// Does what can be done, and answers all.
     pub(super) fn edit(&mut self, waiting: Vec<Waiting>) {
@@ -34,77 +40,88 @@ impl Keeper {
             return;
         }
         let mut intent = self.current.clone();
-        let mut accepted = Vec::new();
-        for (request, reply) in waiting {
-            match apply(&mut intent, &request, checked) {
-                Ok(edited) => accepted.push((request, edited, reply)),
-                Err(refusal) => refuse(&request, refusal, reply),
-            }
-        }
+        let answered: Vec<Answered> = waiting
+            .into_iter()
+            .map(|(request, reply)| {
+                let answer = edit_lists(&mut intent, &request);
+                (request, reply, answer)
+            })
+            .collect();
+        let requests = answered.iter().filter(|answered| answered.2.is_ok());
         let done = if intent.news.is_empty() {
             Ok(())
         } else {
-            self.put_in_force(intent, Fit::Superset, Durability::Required)
+            check(&self.current, &intent, requests.map(|answered| &answered.0), cut).and_then(
+                |()| {
+                    self.put_in_force(intent, Fit::Superset, Durability::Required)
+                        .map_err(|error| Refusal::from_error(&error))
+                },
+            )
         };
         match done {
             Ok(()) => {
-                for (_, edited, reply) in accepted {
-                    let _ = reply.send(Ok(edited));
+                for (request, reply, answer) in answered {
+                    tell(&request, reply, answer);
                 }
             }
-            // One may be at fault, which the others must not suffer for.
-            Err(_) if accepted.len() > 1 => {
-                for (request, _, reply) in accepted {
+            // One may be at fault, which the others must not suffer for. What one alone is told may differ: the generation.
+            Err(_) if answered.len() > 1 => {
+                for (request, reply, _) in answered {
                     self.edit(vec![(request, reply)]);
                 }
             }
-            Err(error) => {
-                for (request, _, reply) in accepted {
-                    refuse(&request, Refusal::from_error(&error), reply);
+            Err(refusal) => {
+                for (request, reply, answer) in answered {
+                    tell(&request, reply, answer.and(Err(refusal.clone())));
                 }
             }
         }
     }
 }
 
-fn refuse(
-    request: &EditRequest,
-    refusal: Refusal,
-    reply: oneshot::Sender<Result<ListEdited, Refusal>>,
-) {
-    warn!(
-        "refused a change of the {} {} by {}: {refusal}",
-        request.kind, request.name, request.peer
-    );
-    let _ = reply.send(Err(refusal));
+/// Sends an answer; a refusal is noted in the log.
+fn tell(request: &EditRequest, reply: oneshot::Sender<Answer>, answer: Answer) {
+    if let Err(refusal) = &answer {
+        warn!(
+            "refused a change of the {} {} by {}: {refusal}",
+            request.kind, request.name, request.peer
+        );
+    }
+    // Somebody who does not wait any more is no error.
+    let _ = reply.send(answer);
 }
 
-/// Applies a change to what shall be in force. A change that changes nothing leaves the generation as it is.
-fn apply(
-    intent: &mut Intent,
-    request: &EditRequest,
-    check: impl Fn(&Intent, &Intent, &Caution) -> Result<(), Refusal>,
-) -> Result<ListEdited, Refusal> {
-    let before = intent.clone();
-    let edited = edit_lists(intent, request)?;
-    let narrows = match request.edit {
+/// Whether the changes together cut off somebody. They come into force in one step, so what lies between does not matter.
+fn check<'a>(
+    before: &Intent,
+    after: &Intent,
+    requests: impl Iterator<Item = &'a EditRequest>,
+    cut: impl Fn(&Intent, &Intent, &Caution) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut cautions: Vec<&Caution> =
+        requests.filter(|request| narrows(request)).map(|request| &request.caution).collect();
+    // Most come from one session, or from none.
+    cautions.sort_unstable();
+    cautions.dedup();
+    cautions.into_iter().try_for_each(|caution| cut(before, after, caution))
+}
+
+/// Whether a change can only take something away from somebody.
+fn narrows(request: &EditRequest) -> bool {
+    match request.edit {
         Edit::Add(_) => request.kind == ListKind::Block,
         Edit::Remove(_) => request.kind == ListKind::Allow,
         Edit::Replace(_) | Edit::ReplaceSet(_) => true,
-    };
-    if narrows && let Err(refusal) = check(&before, intent, &request.caution) {
-        *intent = before;
-        return Err(refusal);
     }
-    Ok(edited)
 }
 
 /// Whether somebody is cut off.
-fn checked(before: &Intent, after: &Intent, caution: &Caution) -> Result<(), Refusal> {
+fn cut(before: &Intent, after: &Intent, caution: &Caution) -> Result<(), Refusal> {
     guard::check(Some(&before.policy()), &after.policy(), caution)
 }
 
-fn edit_lists(intent: &mut Intent, request: &EditRequest) -> Result<ListEdited, Refusal> {
+/// Applies a change to what shall be in force. A change that is refused, or changes nothing, leaves the generation as it is.
+fn edit_lists(intent: &mut Intent, request: &EditRequest) -> Answer {
     let EditRequest { peer, kind, name, edit, notes, if_generation, .. } = request;
     if let Some(wanted) = if_generation.filter(|&wanted| wanted != intent.generation) {
         return Err(Refusal::conflict(format!("the policy is of generation {}, not {wanted}", intent.generation))
@@ -226,11 +243,6 @@ mod tests {
         }
     }
 
-    /// Without a look at who is connected to this machine.
-    fn apply(intent: &mut Intent, request: &EditRequest) -> Result<ListEdited, Refusal> {
-        super::apply(intent, request, |_, _, _| Ok(()))
-    }
-
     fn prefix(text: &str) -> Prefix {
         text.parse().unwrap()
     }
@@ -243,11 +255,11 @@ mod tests {
     fn each_change_has_a_generation_and_says_who_did_what() {
         let mut intent = intent();
         let edited =
-            apply(&mut intent, &request("admins", add(&["192.0.2.1", "192.0.2.2"]))).unwrap();
+            edit_lists(&mut intent, &request("admins", add(&["192.0.2.1", "192.0.2.2"]))).unwrap();
         assert_eq!((edited.generation, edited.added, edited.total), (8, 2, 4));
         assert_eq!(edited.notes, ["noted before"]);
         let edited =
-            apply(&mut intent, &request("admins", Edit::Remove(vec![prefix("192.0.2.1")])))
+            edit_lists(&mut intent, &request("admins", Edit::Remove(vec![prefix("192.0.2.1")])))
                 .unwrap();
         assert_eq!((edited.generation, edited.removed, edited.total), (9, 1, 3));
         assert_eq!(intent.news.len(), 2);
@@ -263,7 +275,8 @@ mod tests {
     #[test]
     fn what_is_there_already_is_no_change() {
         let mut intent = intent();
-        let edited = apply(&mut intent, &request("admins", add(&["198.51.100.0/24"]))).unwrap();
+        let edited =
+            edit_lists(&mut intent, &request("admins", add(&["198.51.100.0/24"]))).unwrap();
         assert_eq!((edited.generation, edited.added, edited.updated, edited.total), (7, 0, 0, 2));
         assert!(intent.news.is_empty());
     }
@@ -272,10 +285,10 @@ mod tests {
     fn a_list_that_is_replaced_by_what_it_holds_changes_once() {
         let mut intent = intent();
         let set = || ["198.51.100.0/24", "2001:db8::/32"].map(prefix).into_iter().collect();
-        let edited = apply(&mut intent, &request("admins", Edit::ReplaceSet(set()))).unwrap();
+        let edited = edit_lists(&mut intent, &request("admins", Edit::ReplaceSet(set()))).unwrap();
         assert_eq!((edited.generation, edited.added, edited.removed), (8, 0, 0));
         assert!(intent.lists.get(ListKind::Allow, "admins").unwrap().is_changed());
-        let edited = apply(&mut intent, &request("admins", Edit::ReplaceSet(set()))).unwrap();
+        let edited = edit_lists(&mut intent, &request("admins", Edit::ReplaceSet(set()))).unwrap();
         assert_eq!(edited.generation, 8);
     }
 
@@ -284,10 +297,10 @@ mod tests {
         let mut intent = intent();
         let wanted =
             EditRequest { if_generation: Some(7), ..request("admins", add(&["192.0.2.1"])) };
-        apply(&mut intent, &wanted).unwrap();
+        edit_lists(&mut intent, &wanted).unwrap();
         let again =
             EditRequest { if_generation: Some(7), ..request("admins", add(&["192.0.2.2"])) };
-        let refusal = apply(&mut intent, &again).unwrap_err();
+        let refusal = edit_lists(&mut intent, &again).unwrap_err();
         assert_eq!(refusal.error, "the policy is of generation 8, not 7");
         assert_eq!(
             (intent.generation, intent.lists.get(ListKind::Allow, "admins").unwrap().len()),
@@ -298,37 +311,49 @@ mod tests {
     #[test]
     fn a_removal_is_all_or_nothing_and_names_what_still_covers() {
         let mut intent = intent();
-        apply(&mut intent, &request("admins", add(&["198.51.100.7"]))).unwrap();
+        edit_lists(&mut intent, &request("admins", add(&["198.51.100.7"]))).unwrap();
         let some = Edit::Remove(vec![prefix("198.51.100.7"), prefix("192.0.2.9")]);
-        let refusal = apply(&mut intent, &request("admins", some)).unwrap_err();
+        let refusal = edit_lists(&mut intent, &request("admins", some)).unwrap_err();
         assert_eq!(refusal.error, "192.0.2.9/32 is no entry of \"admins\"");
         assert_eq!(intent.generation, 8);
         let edited =
-            apply(&mut intent, &request("admins", Edit::Remove(vec![prefix("198.51.100.7")])))
+            edit_lists(&mut intent, &request("admins", Edit::Remove(vec![prefix("198.51.100.7")])))
                 .unwrap();
         assert_eq!(edited.notes[1], "198.51.100.7/32 is still covered by 198.51.100.0/24");
     }
 
     #[test]
-    fn only_what_narrows_is_checked_and_a_refusal_changes_nothing() {
-        let refuse = |_: &Intent, _: &Intent, _: &Caution| Err(Refusal::conflict("no"));
-        let mut intent = intent();
-        let widen = request("admins", add(&["192.0.2.1"]));
-        super::apply(&mut intent, &widen, refuse).unwrap();
-        let narrow = request("admins", Edit::Remove(vec![prefix("192.0.2.1")]));
-        assert_eq!(super::apply(&mut intent, &narrow, refuse).unwrap_err().error, "no");
-        let block = EditRequest { kind: ListKind::Block, ..request("abuse", add(&["192.0.2.1"])) };
-        assert_eq!(super::apply(&mut intent, &block, refuse).unwrap_err().error, "no");
-        let entries = intent.lists.get(ListKind::Allow, "admins").unwrap().len();
-        assert_eq!((intent.generation, intent.news.len(), entries), (8, 1, 3));
+    fn only_what_narrows_is_checked_and_each_session_once() {
+        let intent = intent();
+        let refused = |requests: &[EditRequest]| {
+            let asked = std::cell::Cell::new(0);
+            let refuse = |_: &Intent, _: &Intent, caution: &Caution| {
+                asked.set(asked.get() + 1);
+                if caution.force { Ok(()) } else { Err(Refusal::conflict("no")) }
+            };
+            (check(&intent, &intent, requests.iter(), refuse).is_err(), asked.get())
+        };
+        let widen = || request("admins", add(&["192.0.2.1"]));
+        let narrow = || request("admins", Edit::Remove(vec![prefix("198.51.100.0/24")]));
+        let block =
+            || EditRequest { kind: ListKind::Block, ..request("abuse", add(&["192.0.2.1"])) };
+        let forced =
+            || EditRequest { caution: Caution { force: true, ..Caution::default() }, ..narrow() };
+        assert_eq!(refused(&[widen()]), (false, 0));
+        assert_eq!(refused(&[narrow()]), (true, 1));
+        assert_eq!(refused(&[widen(), block()]), (true, 1));
+        assert_eq!(refused(&[forced(), forced()]), (false, 1), "one session is asked for once");
+        assert!(refused(&[forced(), narrow()]).0, "who forces does so for himself");
     }
 
     #[test]
     fn an_unknown_list_comes_with_those_there_are() {
-        let refusal = apply(&mut intent(), &request("guests", add(&["192.0.2.1"]))).unwrap_err();
+        let refusal =
+            edit_lists(&mut intent(), &request("guests", add(&["192.0.2.1"]))).unwrap_err();
         assert_eq!(refusal.error, "there is no allowlist \"guests\"");
         assert_eq!(refusal.help.as_deref(), Some("allowlists are: admins"));
-        let refusal = apply(&mut intent(), &request("abuse", add(&["192.0.2.1"]))).unwrap_err();
+        let refusal =
+            edit_lists(&mut intent(), &request("abuse", add(&["192.0.2.1"]))).unwrap_err();
         assert_eq!(refusal.help.as_deref(), Some("abuse is a blocklist: use `foobar block`"));
     }
 

@@ -17,7 +17,7 @@ use crate::{
 const SSH: u16 = 22;
 
 /// What the client that wants a change says about itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Caution {
     /// Whether it wants the change whoever is cut.
     pub force: bool,

@@ -17,16 +17,18 @@ impl List {
     pub(super) fn add(&mut self, entries: &[Entry]) -> Result<Added, ListError> {
         check_comments(entries)?;
         let mut result = Added::default();
-        let mut new = Vec::new();
-        let mut overlay = self.overlay.clone();
         // Of entries that are given twice, the last one counts.
         let mut entries: Vec<&Entry> = entries.iter().rev().collect();
         entries.sort_by_key(|entry| entry.prefix);
         entries.dedup_by_key(|entry| entry.prefix);
+        // Refused before anything is changed, so that nothing has to be copied to be put back.
+        let lengths = self.lengths_with(&entries)?;
+        let mut new = Vec::new();
         for entry in entries {
             let prefix = entry.prefix;
             let present = self.contains(&prefix);
             let configured = present && !self.is_runtime(&prefix);
+            let overlay = &mut self.overlay;
             let mut details =
                 Details { comment: entry.comment.clone(), expires_at: entry.expires_at };
             if configured && details.expires_at.take().is_some() {
@@ -52,9 +54,22 @@ impl List {
                 new.push(prefix);
             }
         }
-        overlay.added.extend(&new.into_iter().collect());
-        self.try_overlay(overlay)?;
+        self.overlay.added.extend(&new.into_iter().collect());
+        self.lengths = lengths;
         Ok(result)
+    }
+
+    /// IPv4 and IPv6 entries of this list with these, of which none is given twice.
+    fn lengths_with(&self, entries: &[&Entry]) -> Result<(usize, usize), ListError> {
+        let (mut v4, mut v6) = (self.len4(), self.len6());
+        for entry in entries.iter().filter(|entry| !self.contains(&entry.prefix)) {
+            *(if entry.prefix.is_ipv4() { &mut v4 } else { &mut v6 }) += 1;
+        }
+        let longer = v4.max(v6);
+        if longer > MAX_ENTRIES {
+            return Err(ListError::TooMany { list: self.name.clone(), entries: longer });
+        }
+        Ok((v4, v6))
     }
 
     pub(super) fn remove(&mut self, prefixes: &[Prefix]) -> Result<Removed, ListError> {

@@ -20,7 +20,7 @@ pub struct List {
     configured: Arc<PrefixSet>,
     pub(super) overlay: Overlay,
     /// IPv4 and IPv6 entries, kept because metrics ask for them often.
-    lengths: (usize, usize),
+    pub(super) lengths: (usize, usize),
 }
 
 impl List {

@@ -27,8 +27,13 @@ fn scrap() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Configurations in a test run; `FOOBAR_CONFIGURATIONS` chooses another number, as `cargo xtask fuzz --control` does.
+fn cases() -> u32 {
+    std::env::var("FOOBAR_CONFIGURATIONS").map_or(512, |number| number.parse().expect("a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_panics(edits in vec((any::<Index>(), 0usize..12, scrap()), 1..6)) {
