@@ -135,7 +135,8 @@ fn a_change_is_taken_back_although_an_interface_is_gone() {
     daemon.configure(&CONFIGURATION.replace("ports = [80]", "ports = [81]"));
     daemon.ok(&["reload", "--confirm", "1s"]);
     lan.server.ip("link delete lan0");
-    eventually("the change to be taken back", 2 * SECOND, || {
+    // The first attempt may come before word of the interface; the next one follows after five seconds.
+    eventually("the change to be taken back", 10 * SECOND, || {
         let page = daemon.scrape();
         let waits = page.sum("foobar_config_confirmation_pending", &[]);
         if waits == 0.0 { Ok(()) } else { Err(daemon.log()) }
