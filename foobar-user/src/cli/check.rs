@@ -1,6 +1,6 @@
 //! `foobar check`: what is wrong with a configuration, before it is used.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
@@ -10,8 +10,12 @@ use super::{
     options::{Options, Output},
     print,
 };
-use crate::policy::{
-    Compiler, Config, Diagnostic, Labels, Lists, Policy, Severity, Slots, compile::CompileError,
+use crate::{
+    control::{Access, refusal::explain},
+    metrics::Gate,
+    policy::{
+        Compiler, Config, Diagnostic, Labels, Lists, Policy, Severity, Slots, compile::CompileError,
+    },
 };
 
 /// Says every error in a configuration and its list files, with line and column; exit code 1 if there is one.
@@ -32,7 +36,12 @@ impl Check {
     pub fn run(&self, options: &Options) -> Result<ExitCode> {
         let (summary, diagnostics) = match Config::load(&self.config) {
             Ok(loaded) => match compiles(&loaded.config) {
-                Ok(()) => (Some(summary(&loaded.config)), loaded.notes),
+                Ok(()) => match surroundings(&loaded.config) {
+                    found if found.iter().any(|found| found.severity == Severity::Error) => {
+                        (None, [loaded.notes, found].concat())
+                    }
+                    found => (Some(summary(&loaded.config)), [loaded.notes, found].concat()),
+                },
                 Err(error) => {
                     let mut diagnostics = loaded.notes;
                     diagnostics.push(self.about(&error));
@@ -71,6 +80,30 @@ impl Check {
 fn compiles(config: &Config) -> Result<(), CompileError> {
     let policy = Policy::new(config, Lists::from_config(config), Vec::new(), 0, 1);
     Compiler::new(ANY_HZ).compile(&policy, &mut Labels::new(), &mut Slots::default()).map(|_| ())
+}
+
+/// What the configuration names and does not hold itself: the web configuration, the group of the control socket.
+fn surroundings(config: &Config) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut tell = |severity, file: PathBuf, message, help| {
+        found.push(Diagnostic { severity, file, line: 0, column: 0, message, help });
+    };
+    if let Some(path) = &config.metrics.web_config
+        && let Err(error) = Gate::try_load(Some(path))
+    {
+        // Keys are root's to read, and this command needs no root.
+        let denied = error.chain().any(|cause| {
+            cause
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        });
+        let severity = if denied { Severity::Note } else { Severity::Error };
+        tell(severity, path.clone(), explain(&error), None);
+    }
+    if let Err(refusal) = Access::of(config.control.group.as_deref()) {
+        tell(Severity::Note, PathBuf::from("/etc/group"), refusal.error, refusal.help);
+    }
+    found
 }
 
 fn summary(config: &Config) -> String {

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     explain,
+    files::Files,
     intent::{Intent, now},
     notify,
     pipeline::Tables,
@@ -121,7 +122,9 @@ impl Keeper {
     ) {
         let mut batch = Vec::with_capacity(BATCH);
         let sign_of_life = notify::interval();
+        let mut files = Files::default();
         loop {
+            files.follow(&self.shared.origins.settings.options, &self.current.config);
             if sign_of_life.is_some() {
                 notify::tell("WATCHDOG=1");
             }
@@ -131,6 +134,11 @@ impl Keeper {
                 _ = stopped.wait_for(|&stopped| stopped) => return,
                 () = time::sleep(due) => self.attend(),
                 () = surroundings.changed() => self.follow_surroundings(),
+                () = files.changed() => {
+                    // Watched first, then read: so nothing is missed in between.
+                    files.follow(&self.shared.origins.settings.options, &self.current.config);
+                    self.files_changed();
+                }
                 _ = reload.recv() => drop(self.reload("SIGHUP", &Reload::default())),
                 received = inbox.recv_many(&mut batch, BATCH) => {
                     if received == 0 || self.answer(batch.drain(..)) {

@@ -7,21 +7,24 @@
 //! - [`intent`]: everything that a policy follows from.
 //! - [`interfaces`]: they come and go; [`guard`]: nobody is cut off by mistake.
 //! - [`keeper`]: the one owner of the policy; [`pipeline`] is the one way of a change, [`edits`], [`reload`] and [`upkeep`]
-//!   are who sends changes down that way.
+//!   are who sends changes down that way; [`files`] asks for a reload when files change.
 //! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates), [`scrape`] (metrics), [`report`] (status),
 //!   [`explain`] (one packet in question).
 //! - [`certificates`]: when those expire that the ports serve.
 //! - [`events`]: sampled packets, for those who watch and for the log ([`drops`]).
+//! - [`descriptors`]: files that may be open.
 //! - [`privileges`]: which of root's rights stay; [`signals`]: those that come during the start wait.
 //! - [`notify`]: word to the service manager; [`logging`]: the log.
 
 mod accounting;
 mod boot;
 mod certificates;
+mod descriptors;
 mod drops;
 mod edits;
 mod events;
 mod explain;
+mod files;
 mod guard;
 mod intent;
 mod interfaces;
@@ -48,7 +51,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 /// Threads of the runtime; the keeper and blocking work have others.
 const WORKERS: usize = 2;
@@ -60,7 +63,7 @@ pub use options::Options;
 use self::{keeper::Keeper, preflight::Claims};
 use crate::{
     control::{command::Handle, server},
-    metrics::ListenerLimits,
+    metrics::web,
 };
 
 /// Runs the daemon until SIGTERM, SIGINT or `foobar detach`.
@@ -71,6 +74,7 @@ use crate::{
 /// It cannot start; then nothing was attached or changed. Once it runs, only the loss of its control socket.
 pub fn run(options: Options) -> Result<()> {
     let held = signals::Held::new()?;
+    descriptors::raise();
     preflight::capabilities()?;
     let boot = boot::choose(options)?;
     let (store, claims) = preflight::claim(&boot)?;
@@ -104,11 +108,17 @@ async fn serve(keeper: Keeper, claims: Claims, held: signals::Held) -> Result<()
     let certificates =
         tokio::spawn(certificates::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let metrics = metrics.map(|listener| {
-        info!("metrics on {}", scrape::url(listener.local_addr()));
+        let (address, web) = (listener.local_addr(), shared.gate.current());
+        let has_tls = web.as_ref().is_some_and(|web| web.tls.is_some());
+        info!("metrics on {}", scrape::url(address, has_tls));
+        if let Some(exposure) = web::exposure(address, web.as_deref()) {
+            warn!("{exposure}; {}", web::EXPOSURE_HELP);
+        }
         let source = Arc::new(scrape::Scrape::new(Arc::clone(&shared)));
         tokio::spawn(listener.serve(
             source,
-            ListenerLimits::default(),
+            Arc::clone(&shared.gate),
+            descriptors::listener_limits(),
             until_stopped(stopped.clone()),
         ))
     });

@@ -14,7 +14,7 @@ use super::{boot::Boot, interfaces, startup};
 use crate::{
     control::{Access, Refusal, socket},
     kernel::{self, Store},
-    metrics::Listener,
+    metrics::{Gate, Listener},
     state::disk,
 };
 
@@ -72,6 +72,9 @@ pub fn claim(boot: &Boot) -> Result<(Store, Claims)> {
             Access::default()
         }
     };
+    if is_first {
+        Gate::try_load(settings.config.metrics.web_config.as_deref())?;
+    }
     disk::private_folder(&options.runtime_dir)?;
     let runtime = disk::lock_folder(&options.runtime_dir)?;
     let metrics = match settings.config.metrics.listen {

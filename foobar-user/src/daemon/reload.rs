@@ -15,9 +15,11 @@ use super::{
 use crate::{
     control::{
         Refusal,
+        refusal::explain,
         reload::{Confirmed, Reload, Reloaded},
     },
     kernel::Fit,
+    metrics::Gate,
     policy::{Config, ConfigError, Severity, diff, lists::NamedOverlay},
     state::{Deadline, Pending, configuration::fingerprint},
 };
@@ -67,6 +69,11 @@ impl Keeper {
         let (config, sources) = options
             .read_config()
             .map_err(|error| Refusal::invalid(first(&error, &options.config)))?;
+        let web_config = config.metrics.web_config.clone();
+        let web = Gate::try_load(web_config.as_deref()).map_err(|error| {
+            Refusal::invalid(explain(&error))
+                .help("mend that file; the listener for metrics stays as it is")
+        })?;
         let mut notes = restart_notes(&settings.config, &config);
         let mut intent = self.current.clone();
         let lost = self.reconfigure(&mut intent, &config);
@@ -113,6 +120,7 @@ impl Keeper {
             info!("{}", changes.to_string().trim_end().replace('\n', "; "));
         }
         let (attached, released) = self.switch_to(intent, Durability::Required)?;
+        self.shared.gate.set(web_config.as_deref(), web);
         Ok(Reloaded {
             generation: self.current.generation,
             changes,
@@ -243,7 +251,13 @@ impl Keeper {
         intent.configured.rejected = rejected.map(|kept| kept.fingerprint);
         intent.record("a change that was not confirmed in time was taken back".to_owned());
         warn!("nobody confirmed the last change: it is taken back");
-        self.switch_to(intent, Durability::BestEffort).map(drop)
+        self.switch_to(intent, Durability::BestEffort)?;
+        let web_config = config.metrics.web_config.as_deref();
+        match Gate::try_load(web_config) {
+            Ok(web) => self.shared.gate.set(web_config, web),
+            Err(error) => warn!("the listener for metrics stays as it is: {error:#}"),
+        }
+        Ok(())
     }
 }
 

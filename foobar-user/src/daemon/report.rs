@@ -14,6 +14,7 @@ use crate::{
     },
     kernel::{Attachment, Direction, Failures, Mode as AttachMode},
     live::{Facts, Warnings},
+    metrics::web,
     policy::model::Mode,
 };
 
@@ -149,6 +150,18 @@ fn warn(
     if let Some(error) = &config.error {
         warnings.push_with("the configuration in force is not that of the file", error.clone());
     }
+    if let Some(error) = shared.gate.error() {
+        let what = match shared.gate.current() {
+            Some(_) => "is as it was before a file changed",
+            None => "lets nobody in",
+        };
+        warnings.push_with(&format!("the listener for metrics {what}"), error);
+    }
+    if let Some(listen) = shared.origins.settings.config.metrics.listen
+        && let Some(exposure) = web::exposure(listen, shared.gate.current().as_deref())
+    {
+        warnings.push(format!("{exposure}; {}", web::EXPOSURE_HELP));
+    }
     if !shared.is_on_disk() {
         warnings.push(
             "the state folder could not be written to: changes are refused until it can".to_owned(),
@@ -158,13 +171,15 @@ fn warn(
 
 fn daemon(shared: &Shared, config_loaded: ConfigLoaded) -> DaemonStatus {
     let settings = &shared.origins.settings;
+    let has_tls = shared.gate.current().is_some_and(|web| web.tls.is_some());
+    let url = |address| super::scrape::url(address, has_tls);
     let privileges = privileges::privileges().unwrap_or_default();
     DaemonStatus {
         version: crate::VERSION.to_owned(),
         pid: std::process::id(),
         started_at: shared.origins.started_at,
         config: settings.options.config.clone(),
-        metrics: settings.config.metrics.listen.map_or("off".to_owned(), super::scrape::url),
+        metrics: settings.config.metrics.listen.map_or("off".to_owned(), url),
         config_loaded,
         capabilities: privileges.capabilities,
         no_new_privileges: privileges.no_new_privileges,

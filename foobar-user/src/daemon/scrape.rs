@@ -35,8 +35,8 @@ impl Scrape {
 }
 
 /// Where Prometheus finds the page.
-pub fn url(address: SocketAddr) -> String {
-    format!("http://{address}/metrics")
+pub fn url(address: SocketAddr, has_tls: bool) -> String {
+    format!("{}://{address}/metrics", if has_tls { "https" } else { "http" })
 }
 
 impl Source for Scrape {

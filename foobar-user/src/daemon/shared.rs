@@ -24,7 +24,7 @@ use crate::{
     control::{api::ConfigLoaded, watch::Feed},
     kernel::{self, Engine, FlowTable, KernelError},
     live::Board,
-    metrics::{Connections, Meaning, Meanings, Sampler},
+    metrics::{Connections, Gate, Meaning, Meanings, Sampler},
     policy::{Labels, labels::CounterKind},
 };
 
@@ -71,6 +71,8 @@ pub struct Shared {
     pub certificates: Certificates,
     /// Sampled packets, for those who watch.
     pub feed: Arc<Feed>,
+    /// Who is let in to the metrics.
+    pub gate: Arc<Gate>,
     config: Mutex<ConfigLoaded>,
     flows: Mutex<Option<(Instant, FlowTable)>>,
     on_disk: AtomicBool,
@@ -96,7 +98,9 @@ impl Shared {
             at: if trouble.is_none() { origins.started_at } else { 0 },
             error: trouble,
         };
+        let gate = Gate::new(origins.settings.config.metrics.web_config.as_deref());
         Ok(Self {
+            gate: Arc::new(gate),
             origins,
             engine: Mutex::new(Some(engine)),
             published: RwLock::new(Arc::new(Published { intent: intent.clone(), legend })),

@@ -6,6 +6,7 @@
 //! - [`engine`]: puts policies in force; what the daemon works with.
 //! - [`counters`], [`trace`], [`events`], [`messages`]: what comes back.
 //! - [`netlink`]: interfaces, addresses, sockets, and who else holds an interface.
+//! - [`devices`]: what is behind the interfaces.
 //! - [`peer`]: who is at the other end of a unix socket.
 //! - [`measure`]: programs run many times, for the benchmark.
 //! - [`sys`]: system calls that aya has no call for.
@@ -16,6 +17,7 @@ mod bpffs;
 mod btf;
 mod clock;
 mod counters;
+mod devices;
 mod engine;
 mod error;
 mod events;
@@ -38,17 +40,19 @@ mod trace;
 pub use attach::{Attachment, Direction, Mode};
 pub use clock::{Timeouts, hz};
 pub use counters::{Counters, Failures, FlowTable};
+pub use devices::{Attachee, Device, devices};
 pub use engine::{Detached, Engine, EngineOptions, Fit, How, Installed, detach};
 pub use error::{ErrorKind, KernelError};
 pub use events::Events;
 pub use instance::ProgramFacts;
 pub use netlink::{
-    ChangeStream, Changes, Interface, ListenQueue, established, established_peers, interfaces,
-    listen_queues, own_addresses, select_interfaces,
+    ChangeStream, Changes, Interface, ListenQueue, Offloads, established, established_peers,
+    interfaces, listen_queues, own_addresses, select_interfaces,
 };
 pub use observer::{Hook, Observer};
 pub use peer::peer_groups;
 pub use probe::{Features, probe};
 pub use sandbox::Sandbox;
 pub use store::{LABEL_BYTES, Store, StoreOptions};
+pub use sys::ntp::clock_is_synchronised;
 pub use trace::{TraceRequest, Traced};

@@ -7,6 +7,7 @@ use super::{
     sys::{link, map, rcu},
 };
 use aya_obj::generated::{bpf_attach_type, bpf_map_type};
+use nix::sys::resource::{Resource, getrlimit};
 
 /// Effective capabilities that are needed (linux/capability.h): CAP_NET_ADMIN, CAP_PERFMON (tracing), CAP_BPF.
 const CAPABILITIES: [(u32, &str); 3] =
@@ -35,6 +36,14 @@ pub struct Features {
     pub jit: Option<bool>,
     /// `none`, `integrity` or `confidentiality`; `None` without the security module.
     pub lockdown: Option<String>,
+    /// How much the compiler blinds against JIT spraying: 2 also what root loads (`net.core.bpf_jit_harden`).
+    pub jit_harden: Option<u8>,
+    /// Whether users without rights may load programs (`kernel.unprivileged_bpf_disabled` is 0).
+    pub unprivileged_bpf: Option<bool>,
+    /// Where the BPF file system is mounted, and how: `/proc/self/mountinfo`.
+    pub bpffs_options: Option<String>,
+    /// Limit of locked memory, bytes, which kernels before 5.11 count maps under; `None` without a limit.
+    pub memlock: Option<u64>,
     /// Capabilities that are missing, by name.
     pub missing_capabilities: Vec<&'static str>,
 }
@@ -57,6 +66,15 @@ pub fn probe() -> Features {
         lockdown: fs::read_to_string("/sys/kernel/security/lockdown")
             .ok()
             .and_then(|text| chosen(&text)),
+        jit_harden: setting("net/core/bpf_jit_harden"),
+        unprivileged_bpf: setting("kernel/unprivileged_bpf_disabled").map(|value| value == 0),
+        bpffs_options: fs::read_to_string("/proc/self/mountinfo")
+            .ok()
+            .and_then(|text| bpffs_options(&text)),
+        memlock: getrlimit(Resource::RLIMIT_MEMLOCK)
+            .ok()
+            .map(|(soft, _)| soft)
+            .filter(|limit| *limit != libc::RLIM_INFINITY),
         missing_capabilities: missing_capabilities(
             &fs::read_to_string("/proc/thread-self/status").unwrap_or_default(),
         ),
@@ -103,6 +121,23 @@ fn version(release: &str) -> (u16, u16) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// A number below /proc/sys.
+fn setting(name: &str) -> Option<u8> {
+    fs::read_to_string(format!("/proc/sys/{name}")).ok()?.trim().parse().ok()
+}
+
+/// Options of the mount at /sys/fs/bpf, those of the mount and of the file system (proc_pid_mountinfo(5)).
+fn bpffs_options(mountinfo: &str) -> Option<String> {
+    mountinfo.lines().rev().find_map(|line| {
+        let (mount, system) = line.split_once(" - ")?;
+        let mut mount = mount.split(' ').skip(4);
+        let (place, options) = (mount.next()?, mount.next()?);
+        let mut system = system.split(' ');
+        (place == "/sys/fs/bpf" && system.next()? == "bpf")
+            .then(|| format!("{options},{}", system.nth(1).unwrap_or_default()))
+    })
+}
+
 /// `none [integrity] confidentiality` has the chosen one in brackets.
 fn chosen(text: &str) -> Option<String> {
     Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())
@@ -126,6 +161,10 @@ mod tests {
         assert_eq!(version("6.1.0-56-cloud-amd64"), (6, 1));
         assert_eq!(version("5.15"), (5, 15));
         assert_eq!(chosen("none [integrity] confidentiality\n").as_deref(), Some("integrity"));
+        let mountinfo = "24 1 0:2 / / rw - ext4 /dev/vda rw\n\
+            31 24 0:27 / /sys/fs/bpf rw,nosuid - bpf bpf rw,mode=700\n";
+        assert_eq!(bpffs_options(mountinfo).as_deref(), Some("rw,nosuid,rw,mode=700"));
+        assert_eq!(bpffs_options("24 1 0:2 / / rw - ext4 /dev/vda rw\n"), None);
         assert_eq!(missing_capabilities("CapEff:\t000001ffffffffff\n"), [""; 0]);
         assert_eq!(missing_capabilities("CapEff:\t0000000000001000\n"), ["CAP_PERFMON", "CAP_BPF"]);
         assert!(version(&release()) >= (5, 0));

@@ -6,7 +6,7 @@
 //! - [`possible`], [`bounds`]: which series exist, so that all of them are there from the start and never too many.
 //! - [`family`], [`collector`]: from values to the text format, by the prometheus crate.
 //! - [`sampler`]: rates over the last seconds.
-//! - [`listener`]: the HTTP side.
+//! - [`listener`]: the HTTP side; [`web`]: its TLS and authentication.
 
 pub mod bounds;
 pub mod catalogue;
@@ -22,6 +22,7 @@ mod program;
 mod sampler;
 mod snapshot;
 mod tables;
+pub mod web;
 
 #[cfg(test)]
 mod tests;
@@ -30,3 +31,4 @@ pub use collector::{CONTENT_TYPE, render};
 pub use listener::{DEFAULT_LISTEN, ListenError, Listener, ListenerLimits, Source};
 pub use sampler::{RateKind, Rates, Sampler, Series, Window};
 pub use snapshot::*;
+pub use web::Gate;

@@ -24,12 +24,20 @@ impl<'a> Prometheus<'a> {
     /// # Panics
     /// If it does not start.
     pub fn start(namespace: &'a Netns, target: &str) -> Self {
+        Self::start_with(namespace, target, "")
+    }
+
+    /// The same, with more settings of the job: lines of YAML, such as `  scheme: https`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_with(namespace: &'a Netns, target: &str, job: &str) -> Self {
         let folder =
             tempfile::Builder::new().prefix("foobar-prometheus-").tempdir().expect("a folder");
         let file = folder.path().join("prometheus.yml");
         let configuration = format!(
             "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\n\
-             scrape_configs:\n- job_name: foobar\n  static_configs:\n  - targets: ['{target}']\n"
+             scrape_configs:\n- job_name: foobar\n  static_configs:\n  - targets: ['{target}']\n{job}"
         );
         fs::write(&file, configuration).expect("prometheus.yml");
         let mut command = namespace.command("prometheus");

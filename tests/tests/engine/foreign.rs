@@ -3,7 +3,7 @@
 use std::{fs, process::Command};
 
 use foobar_tests::harness::{Lan, Leaks, Netns};
-use foobar_user::kernel::{Engine, ErrorKind, Store};
+use foobar_user::kernel::{Engine, ErrorKind, Store, devices, probe};
 
 use crate::host::{Host, policy};
 
@@ -112,8 +112,28 @@ fn another_program_is_named_and_gives_way_only_to_replace() {
     let taken = second.try_start(&["eth0"], true, &yours).unwrap();
     assert!(second.attachments(&taken).iter().all(|attachment| attachment.attached));
     assert!(!host_attached(&first, &engine), "and the first one's daemon is told the truth");
+
+    // The egress programs of both run, in the order in which they came, whatever happens to the other one.
+    let egress = |engine: &Engine| {
+        engine.programs().iter().find(|program| program.name == "egress").unwrap().id
+    };
+    let (mine, yours) = (egress(&engine), egress(&taken));
+    let order = || -> Vec<(u32, bool)> {
+        let devices = lan.server.enter(|| devices(&second.bpf_dir)).unwrap();
+        let eth0 = devices.into_iter().find(|device| device.name == "eth0").unwrap();
+        let tcx = eth0.programs.into_iter().filter(|program| program.place == "TCX egress");
+        // Other programs of both watch there as well.
+        let tcx = tcx.filter(|program| [mine, yours].contains(&program.id));
+        tcx.map(|program| (program.id, program.ours)).collect()
+    };
+    if probe().tcx {
+        assert_eq!(order(), [(mine, false), (yours, true)]);
+    }
     drop((engine, taken));
     second.detach();
+    if probe().tcx {
+        assert_eq!(order(), [(mine, false)], "the other one's stays where it was");
+    }
     first.detach();
 }
 

@@ -1,7 +1,7 @@
 //! Interfaces, their addresses, and which of them lead to the rest of the world.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
@@ -14,6 +14,7 @@ use crate::kernel::{
 
 /// linux/if_link.h
 const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
 /// linux/if_addr.h
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -53,6 +54,15 @@ pub fn interfaces() -> Result<Vec<Interface>, KernelError> {
         .collect();
     found.sort();
     Ok(found)
+}
+
+/// Largest packets in bytes, by index of the interface.
+pub(in crate::kernel) fn mtus() -> io::Result<BTreeMap<u32, u32>> {
+    let messages = list(libc::NETLINK_ROUTE, libc::RTM_GETLINK, &[0; IFINFOMSG])?;
+    let of_one = |message: &Vec<u8>| {
+        Some((read(message.get(4..)?)?, number(message.get(IFINFOMSG..)?, IFLA_MTU)?))
+    };
+    Ok(messages.iter().filter_map(of_one).collect())
 }
 
 /// The interfaces that a configuration names: names, `default` (those with a default route) and globs with `*` and `?`. A glob

@@ -6,6 +6,7 @@
 mod changes;
 pub(super) mod clsact;
 mod conntrack;
+mod ethtool;
 mod interfaces;
 mod sockets;
 mod wire;
@@ -13,6 +14,9 @@ mod xdp;
 
 pub use changes::{ChangeStream, Changes};
 pub(super) use conntrack::translated;
+pub use ethtool::Offloads;
+pub(super) use ethtool::offloads;
+pub(super) use interfaces::mtus;
 pub use interfaces::{Interface, interfaces, own_addresses, select_interfaces};
 pub(super) use sockets::{Connection, State, connections};
 pub use sockets::{ListenQueue, established, established_peers, listen_queues};

@@ -130,6 +130,16 @@ pub(in crate::kernel) fn describe(link: BorrowedFd<'_>) -> io::Result<LinkInfo> 
 
 /// The numbers of the links on a TCX hook of an interface, in their order (BPF_PROG_QUERY, Linux 6.6).
 pub(in crate::kernel) fn tcx_links(ifindex: u32, hook: bpf_attach_type) -> io::Result<Vec<u32>> {
+    tcx(ifindex, hook).map(|entries| entries.into_iter().map(|(_, link)| link).collect())
+}
+
+/// The numbers of the programs there, in the order in which they run.
+pub(in crate::kernel) fn tcx_programs(ifindex: u32, hook: bpf_attach_type) -> io::Result<Vec<u32>> {
+    tcx(ifindex, hook).map(|entries| entries.into_iter().map(|(program, _)| program).collect())
+}
+
+/// Programs and their links.
+fn tcx(ifindex: u32, hook: bpf_attach_type) -> io::Result<Vec<(u32, u32)>> {
     /// BPF_MPROG_MAX of kernel/bpf/mprog.c.
     const MOST: usize = 64;
     let mut programs = [0u32; MOST];
@@ -144,5 +154,5 @@ pub(in crate::kernel) fn tcx_links(ifindex: u32, hook: bpf_attach_type) -> io::R
     unsafe { bpf(bpf_cmd::BPF_PROG_QUERY, &mut attr) }?;
     // SAFETY: the kernel has written the number of entries there.
     let count = unsafe { attr.query.__bindgen_anon_2.count } as usize;
-    Ok(links[..count.min(MOST)].to_vec())
+    Ok(programs.into_iter().zip(links).take(count).collect())
 }

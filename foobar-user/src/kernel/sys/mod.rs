@@ -1,8 +1,10 @@
 //! bpf(2) and its neighbours: what aya 0.14 has no call for, each as a small safe function.
 
+pub(super) mod driver;
 pub(super) mod link;
 pub(super) mod map;
 pub(super) mod memory;
+pub(super) mod ntp;
 pub(super) mod object;
 pub(super) mod plain;
 pub(super) mod rcu;

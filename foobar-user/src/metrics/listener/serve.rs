@@ -1,26 +1,32 @@
 //! The loop that accepts connections, and what becomes of each.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use super::clients::{Activity, Clients};
 use super::page::Pages;
 use super::routes::router;
 use super::{Listener, ListenerLimits, Source};
+use crate::metrics::web::{Gate, Web};
 
 /// Most bytes of a request's head.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -32,6 +38,7 @@ impl Listener {
     pub async fn serve(
         self,
         source: Arc<dyn Source>,
+        gate: Arc<Gate>,
         limits: ListenerLimits,
         shutdown: impl Future<Output = ()>,
     ) {
@@ -65,10 +72,17 @@ impl Listener {
                 }
                 () = sleep(pause), if !pause.is_zero() => is_exhausted = false,
                 accepted = socket.accept(), if pause.is_zero() => match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, peer)) => {
                         let activity = Activity::new();
-                        let client = converse(stream, routes.clone(), activity.clone(), limits, closing.clone());
-                        clients.insert(tasks.spawn(client), activity);
+                        let client = Client {
+                            address: peer.ip(),
+                            activity: activity.clone(),
+                            routes: routes.clone(),
+                            gate: Arc::clone(&gate),
+                            limits,
+                            closing: closing.clone(),
+                        };
+                        clients.insert(tasks.spawn(client.greet(stream)), activity);
                     }
                     Err(error) if is_of_client(&error) => {}
                     Err(error) => {
@@ -105,36 +119,65 @@ fn is_of_client(error: &io::Error) -> bool {
     )
 }
 
-/// Answers the requests of one connection.
-async fn converse(
-    stream: TcpStream,
-    routes: Router,
+/// One connection.
+struct Client {
+    address: IpAddr,
     activity: Activity,
+    routes: Router,
+    gate: Arc<Gate>,
     limits: ListenerLimits,
-    mut closing: watch::Receiver<()>,
-) {
-    let routes = TowerToHyperService::new(routes);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answering = activity.answering();
-        let answer = routes.call(request);
-        async move {
-            let answer = answer.await;
-            drop(answering);
-            answer
+    closing: watch::Receiver<()>,
+}
+
+impl Client {
+    /// Shakes hands if TLS is on, and answers.
+    async fn greet(self, stream: TcpStream) {
+        let Some(web) = self.gate.fresh().await else { return };
+        match &web.tls {
+            None => self.converse(stream, web).await,
+            Some(tls) => {
+                let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
+                // An error is the client's.
+                if let Ok(Ok(stream)) = timeout(self.limits.header_timeout, handshake).await {
+                    self.converse(stream, web).await;
+                }
+            }
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    tokio::select! {
-        // An error is the client's: it is gone, late, or speaks no HTTP.
-        _ = connection.as_mut() => return,
-        () = sleep(limits.lifetime) => {}
-        _ = closing.changed() => {}
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = timeout(limits.drain, connection).await;
+
+    /// Answers the requests of the connection.
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin, web: Arc<Web>) {
+        let Client { address, activity, routes, gate, limits, mut closing } = self;
+        let routes = TowerToHyperService::new(routes);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (web, gate, activity) = (Arc::clone(&web), Arc::clone(&gate), activity.clone());
+            let routes = routes.clone();
+            async move {
+                let admitted = gate.checks.admit(&web.users, request.headers(), address).await;
+                // Who waits to be admitted counts as idle, and makes room for others.
+                let answering = activity.answering();
+                let mut answer = match admitted {
+                    Ok(()) => routes.call(request).await?,
+                    Err(denied) => denied.into_response(),
+                };
+                answer.headers_mut().extend(web.headers.clone());
+                drop(answering);
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            // An error is the client's: it is gone, late, or speaks no HTTP.
+            _ = connection.as_mut() => return,
+            () = sleep(limits.lifetime) => {}
+            _ = closing.changed() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(limits.drain, connection).await;
+    }
 }

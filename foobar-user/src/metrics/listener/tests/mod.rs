@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::{Listener, ListenerLimits, Source};
 use crate::live::{Live, Since};
-use crate::metrics::Snapshot;
+use crate::metrics::{Gate, Snapshot};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,7 +36,12 @@ impl Running {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let serving = Some(runtime.spawn(listener.serve(Arc::new(source), limits, shutdown)));
+        let serving = Some(runtime.spawn(listener.serve(
+            Arc::new(source),
+            Arc::new(Gate::new(None)),
+            limits,
+            shutdown,
+        )));
         Running { address, runtime, stop: Some(stop), serving }
     }
 
