@@ -119,7 +119,9 @@ impl<'a> Foobar<'a> {
     /// If none runs.
     pub fn process(&self) -> Result<i32> {
         let found = processes(&self.instance.namespace(self.host));
-        let daemon = found.into_iter().find(|(_, name)| name == "foobar");
+        let name = self.binary.file_name().unwrap_or_default().to_string_lossy();
+        // The kernel keeps 15 bytes of a command's name.
+        let daemon = found.into_iter().find(|(_, comm)| *comm == name[..name.len().min(15)]);
         Ok(daemon.with_context(|| format!("no foobar runs on {}", self.host.name()))?.0)
     }
 

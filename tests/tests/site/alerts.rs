@@ -3,9 +3,13 @@
 use std::fs;
 
 use anyhow::ensure;
-use foobar_site::{ask, plan::Host};
+use foobar_site::{
+    ask,
+    load::{Load, Version},
+    plan::Host,
+};
 
-use crate::up::Up;
+use crate::{counts, up::Up};
 
 /// Several at once, since each waits for itself.
 pub fn fire_and_resolve(up: &Up) {
@@ -32,9 +36,26 @@ pub fn fire_and_resolve(up: &Up) {
     fs::write(db.configuration(), database).expect("no mistake");
     db.ask(&["reload"]).expect("a reload");
     nothing_fires(up);
+    if counts::by_the_server(up) {
+        errors(up);
+    }
     assert!(lb.ask(&["block", "list", "abuse"]).expect("a list").contains("198.51.100.66"));
     fs::write(lb.configuration(), good).expect("the configuration as it was");
     lb.ask(&["reload"]).expect("a reload");
+}
+
+/// Visitors get errors while the database is down.
+fn errors(up: &Up) {
+    let visitors = Load { version: Version::Http1, connections: 4, rate: 3, seconds: 30 };
+    let (served, ()) = up.under_load(visitors, || {
+        up.site.stop(Host::Db, "mariadbd").expect("a database");
+        firing(up, "FoobarErrorRate", "lb");
+        up.site.restart_database().expect("a database");
+    });
+    println!("  visitors: {served}");
+    assert!(served.failed > 0, "{served}");
+    nothing_fires(up);
+    up.site.page().expect("the page, with the database");
 }
 
 /// Waits for an alert of a server.
