@@ -11,8 +11,8 @@ use foobar_common::{
     event::Sampling,
     failures,
     flow::{Bucket, BucketKey, Flow, FlowKey4, FlowKey6, FragmentEntry, FragmentKey},
-    http::stats::HttpStats,
-    observe::{ConnectionStart, PortStats, SLOTS},
+    http::{flow::Flow as HttpFlow, stats::HttpStats},
+    observe::{ConnectionKey, ConnectionStart, PortStats, SLOTS},
     tables::{
         GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, ROW_U32, Root, RowU16,
         RowU32, RowU64,
@@ -85,6 +85,12 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
 pub static SAMPLING: Array<Sampling> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 pub static PORT_STATS: PerCpuArray<PortStats> = PerCpuArray::with_max_entries(SLOTS, 0);
+/// Connections to ports where HTTP is read; the least recently used one makes room.
+#[map]
+pub static HTTP_FLOWS: LruHashMap<ConnectionKey, HttpFlow> = LruHashMap::with_max_entries(16384, 0);
+/// A piece of payload, and room to read a word behind its end.
+#[map]
+pub static HTTP_WINDOW: PerCpuArray<HttpWindow> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub static HTTP_STATS: PerCpuArray<HttpStats> = PerCpuArray::with_max_entries(SLOTS, 0);
 /// What could not be written, by the indexes of [`failures`].
@@ -92,6 +98,12 @@ pub static HTTP_STATS: PerCpuArray<HttpStats> = PerCpuArray::with_max_entries(SL
 pub static UPDATE_FAILURES: PerCpuArray<u64> = PerCpuArray::with_max_entries(failures::LEN, 0);
 #[btf_map]
 pub static CONNECTIONS: SkStorage<ConnectionStart> = SkStorage::new();
+
+/// The value of [`HTTP_WINDOW`].
+#[repr(C, align(8))]
+pub struct HttpWindow {
+    pub bytes: [u8; 264],
+}
 
 /// Element `index` of a table that is stored in rows of `u16`.
 #[inline(always)]

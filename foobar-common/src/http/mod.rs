@@ -1,5 +1,19 @@
 //! HTTP in clear, as it is read off the wire: HTTP/1.0 and 1.1 (RFC 9112) and HTTP/2 with prior knowledge or by upgrade (RFC 9113).
 //!
-//! - [`stats`]: what is counted of a port.
+//! A connection has two [`side::Side`]s, what arrives and what leaves. Each is read by a streaming automaton ([`step`]) that takes
+//! bytes in pieces of any size, keeps a few words between them and never looks at a byte twice; bodies are skipped by arithmetic.
+//! A [`flow::Flow`] joins both: it knows which requests wait, so that a response to HEAD is known to have no body, and counts
+//! final responses into [`stats`]. [`segment`] anchors the automaton on TCP sequence numbers: what was sent again is skipped, and
+//! where something is missing the connection is not read until its next turn.
+//!
+//! The same code runs in the kernel programs and in the tests on the host.
 
+pub mod flow;
+pub mod read;
+pub mod segment;
+pub mod side;
 pub mod stats;
+pub mod step;
+
+#[cfg(test)]
+mod tests;

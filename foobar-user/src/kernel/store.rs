@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Maps that outlive instances, by their names in the kernel object.
-pub(super) const PERSISTENT: [&str; 15] = [
+pub(super) const PERSISTENT: [&str; 16] = [
     "COUNTERS",
     "EGRESS_COUNTERS",
     "COUNTER_LABELS",
@@ -36,6 +36,7 @@ pub(super) const PERSISTENT: [&str; 15] = [
     "SAMPLING",
     "PORT_STATS",
     "HTTP_STATS",
+    "HTTP_FLOWS",
     "UPDATE_FAILURES",
     "CONNECTIONS",
 ];

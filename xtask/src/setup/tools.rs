@@ -52,6 +52,7 @@ pub const TESTS: &[Tool] = &[
     tool("systemd-analyze", "systemd"),
     tool("bpftool", "bpftool"),
     tool("chromium", "chromium"),
+    tool("wrk", "wrk"),
     tool("ping", "iputils-ping"),
     tool("mmdebstrap", "mmdebstrap"),
 ];

@@ -1,0 +1,269 @@
+//! A connection: which requests wait for their response, and what is counted of them.
+//!
+//! What arrives and what leaves is handled on different CPUs at the same time. So each field has one writer: `asked` and what goes
+//! with it the side that arrives, `answered` the side that leaves. A stream of HTTP/2 waits while its bits in `asked_streams` and
+//! `answered_streams` differ.
+
+use super::{
+    side::{Side, mark, phase},
+    stats::{FIRST_BYTE_BOUNDS_US, HttpStats},
+    step::{event, method},
+};
+
+/// Requests whose method is known while they wait.
+const METHODS: u32 = 32;
+/// Requests whose beginning is known while they wait.
+const BEGINNINGS: u32 = 16;
+/// Streams that may wait at the same time without being mistaken for each other: their numbers are odd.
+const STREAMS: u32 = 128;
+
+/// A connection to an observed port.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// What the client sends.
+    pub arriving: Side,
+    /// What the server sends.
+    pub leaving: Side,
+    /// Methods of the requests that wait, two bits for each.
+    pub methods: u64,
+    pub asked_streams: [u64; 2],
+    pub answered_streams: [u64; 2],
+    /// When requests began, in [`Clock`] units.
+    pub began: [u32; BEGINNINGS as usize],
+    /// Requests seen.
+    pub asked: u32,
+    /// Requests that were answered, or never will be.
+    pub answered: u32,
+    /// The highest stream of the client.
+    pub last_stream: u32,
+    /// Whether the client has sent its FIN.
+    pub client_ended: u32,
+    /// Whether the server has sent its FIN.
+    pub server_ended: u32,
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<Flow>() == 2 * 32 + 8 + 32 + 64 + 24);
+
+/// Time in units of 1.024 microseconds, which wrap after 73 minutes.
+pub trait Clock {
+    /// The time now. Asked once for each request and once for each response.
+    fn now(&self) -> u32;
+}
+
+/// From nanoseconds to the units of a [`Clock`].
+#[inline(always)]
+pub const fn units(nanoseconds: u64) -> u32 {
+    (nanoseconds >> 10) as u32
+}
+
+impl Flow {
+    /// A connection whose first piece arrives, at these sequence and acknowledgement numbers.
+    #[inline(always)]
+    pub fn begin(&mut self, sequence: u32, acknowledged: u32) {
+        *self = Flow::default();
+        self.arriving.next = sequence;
+        // Another number than that of the first piece: it is a turn like any other.
+        self.arriving.acknowledged = acknowledged.wrapping_sub(1);
+        self.leaving.next = acknowledged;
+    }
+
+    /// Requests that wait.
+    #[inline(always)]
+    pub fn waiting(&self) -> u32 {
+        self.asked.wrapping_sub(self.answered)
+    }
+
+    /// The connection is over, or what leaves it is not seen: what waits will not be answered. Gives back how many.
+    #[inline(always)]
+    pub fn give_up(&mut self) -> u32 {
+        let waiting = self.waiting();
+        self.answered = self.asked;
+        self.answered_streams[0] = self.asked_streams[0];
+        self.answered_streams[1] = self.asked_streams[1];
+        waiting
+    }
+
+    /// What a step found in what arrives.
+    #[inline(always)]
+    pub fn arrived(&mut self, event: u32, stats: &mut HttpStats, clock: &impl Clock) {
+        match event {
+            event::REQUEST => {
+                self.read_again();
+                let at = 2 * (self.asked % METHODS);
+                self.methods = self.methods & !(3 << at) | (self.arriving.number as u64) << at;
+                self.begin_request(self.asked, clock);
+            }
+            event::STREAM => {
+                let stream = self.arriving.number;
+                if stream & 1 != 0 && stream > self.last_stream {
+                    self.last_stream = stream;
+                    toggle(&mut self.asked_streams, stream);
+                    self.begin_request(stream >> 1, clock);
+                }
+            }
+            event::RESET if self.is_waiting(self.arriving.number) => {
+                toggle(&mut self.asked_streams, self.arriving.number);
+                self.asked = self.asked.wrapping_sub(1);
+                stats.aborted += 1;
+            }
+            event::FAILED => {
+                // Behind an upgrade the client may be first to speak another protocol.
+                let leaves = self.leaving.phase;
+                let expected = leaves == phase::SWITCHED || leaves == phase::TUNNEL;
+                let counted = expected || leaves == phase::LOST || self.arriving.has(mark::AGAIN);
+                stats.unparsed += !counted as u64;
+                self.arriving.lose();
+                if expected {
+                    self.arriving.enter(phase::TUNNEL);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What a step found in what leaves.
+    #[inline(always)]
+    pub fn left(&mut self, event: u32, stats: &mut HttpStats, clock: &impl Clock) {
+        match event {
+            event::RESPONSE => self.response(stats, clock),
+            event::HEADERS => {
+                let (stream, class) = (self.leaving.number, self.leaving.version);
+                // Trailers, or an interim response.
+                if class == 1 || !self.is_waiting(stream) {
+                    return;
+                }
+                toggle(&mut self.answered_streams, stream);
+                self.first_byte(stream >> 1, stats, clock);
+                self.answered = self.answered.wrapping_add(1);
+                count(stats, 2, class as u32);
+            }
+            event::RESET if self.is_waiting(self.leaving.number) => {
+                toggle(&mut self.answered_streams, self.leaving.number);
+                self.answered = self.answered.wrapping_add(1);
+                stats.aborted += 1;
+            }
+            event::FAILED => self.lose_leaving(stats),
+            _ => {}
+        }
+    }
+
+    /// What leaves cannot be read.
+    #[inline(always)]
+    pub fn lose_leaving(&mut self, stats: &mut HttpStats) {
+        stats.unparsed += (self.arriving.phase != phase::LOST) as u64;
+        self.leaving.lose();
+        self.give_up();
+    }
+
+    /// What arrives cannot be read.
+    #[inline(always)]
+    pub fn lose_arriving(&mut self, stats: &mut HttpStats) {
+        stats.unparsed += 1;
+        self.arriving.lose();
+    }
+
+    /// HTTP/1: a status code.
+    #[inline(always)]
+    fn response(&mut self, stats: &mut HttpStats, clock: &impl Clock) {
+        let status = self.leaving.number;
+        let class = status / 100;
+        if class == 1 && status != 101 {
+            self.leaving.marks |= mark::NO_BODY;
+            return;
+        }
+        let waiting = self.waiting();
+        let mut asked_by = method::OTHER;
+        if waiting != 0 {
+            if waiting <= METHODS {
+                asked_by = (self.methods >> (2 * (self.answered % METHODS))) as u32 & 3;
+            }
+            self.first_byte(self.answered, stats, clock);
+            self.answered = self.answered.wrapping_add(1);
+        }
+        if asked_by == method::HEAD || status == 204 || status == 304 {
+            self.leaving.marks |= mark::NO_BODY;
+        } else if asked_by == method::CONNECT && class == 2 {
+            self.leaving.marks |= mark::TUNNELS;
+        }
+        count(stats, self.leaving.version as u32, class);
+    }
+
+    #[inline(always)]
+    fn begin_request(&mut self, number: u32, clock: &impl Clock) {
+        if let Some(began) = self.began.get_mut((number % BEGINNINGS) as usize) {
+            *began = clock.now();
+        }
+        self.asked = self.asked.wrapping_add(1);
+    }
+
+    /// How long it took; unknown where so many requests wait that their beginnings were written over.
+    #[inline(always)]
+    fn first_byte(&mut self, number: u32, stats: &mut HttpStats, clock: &impl Clock) {
+        if self.waiting() > BEGINNINGS {
+            return;
+        }
+        let Some(began) = self.began.get((number % BEGINNINGS) as usize) else { return };
+        let units = clock.now().wrapping_sub(*began) as u64;
+        let microseconds = units * 1024 / 1000;
+        let mut bucket = 0;
+        for bound in FIRST_BYTE_BOUNDS_US {
+            bucket += (microseconds > bound) as usize;
+        }
+        stats.first_byte.sum_us += microseconds;
+        if let Some(count) = stats.first_byte.buckets.get_mut(bucket) {
+            *count += 1;
+        }
+    }
+
+    /// A request begins where what leaves could not be read: the next response can be. The client has seen all before it.
+    #[inline(always)]
+    fn read_again(&mut self) {
+        if self.leaving.phase == phase::LOST {
+            self.give_up();
+            self.leaving.marks = 0;
+            self.leaving.left = 0;
+            self.leaving.next = self.arriving.acknowledged;
+            self.leaving.enter(phase::START);
+        }
+    }
+
+    #[inline(always)]
+    fn is_waiting(&self, stream: u32) -> bool {
+        let (word, bit) = place(stream);
+        let streams = if word == 0 {
+            self.asked_streams[0] ^ self.answered_streams[0]
+        } else {
+            self.asked_streams[1] ^ self.answered_streams[1]
+        };
+        streams >> bit & 1 != 0
+    }
+}
+
+#[inline(always)]
+fn toggle(streams: &mut [u64; 2], stream: u32) {
+    let (word, bit) = place(stream);
+    if word == 0 {
+        streams[0] ^= 1 << bit;
+    } else {
+        streams[1] ^= 1 << bit;
+    }
+}
+
+/// Where the bit of a stream is.
+#[inline(always)]
+fn place(stream: u32) -> (u32, u32) {
+    let number = (stream >> 1) % STREAMS;
+    (number >> 6, number & 63)
+}
+
+/// Counts a final response.
+#[inline(always)]
+fn count(stats: &mut HttpStats, version: u32, class: u32) {
+    if let Some(classes) = stats.requests.get_mut(version as usize)
+        && let Some(count) = classes.get_mut(class as usize)
+    {
+        *count += 1;
+    }
+}
