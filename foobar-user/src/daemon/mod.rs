@@ -10,7 +10,7 @@
 //!   are who sends changes down that way; [`files`] asks for a reload when files change.
 //! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates), [`scrape`] (metrics), [`report`] (status),
 //!   [`explain`] (one packet in question).
-//! - [`certificates`]: when those expire that the ports serve.
+//! - [`statistics`]: what the observed servers count themselves. [`certificates`]: when those expire that the ports serve.
 //! - [`events`]: sampled packets, for those who watch and for the log ([`drops`]).
 //! - [`descriptors`]: files that may be open.
 //! - [`privileges`]: which of root's rights stay; [`signals`]: those that come during the start wait.
@@ -42,6 +42,7 @@ mod scrape;
 mod shared;
 mod signals;
 mod startup;
+mod statistics;
 mod upkeep;
 
 use std::sync::Arc;
@@ -105,6 +106,8 @@ async fn serve(keeper: Keeper, claims: Claims, held: signals::Held) -> Result<()
     let control = tokio::spawn(control);
     let monitor = tokio::spawn(monitor::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let events = tokio::spawn(events::run(Arc::clone(&shared), until_stopped(stopped.clone())));
+    let statistics =
+        tokio::spawn(statistics::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let certificates =
         tokio::spawn(certificates::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let metrics = metrics.map(|listener| {
@@ -143,6 +146,7 @@ async fn serve(keeper: Keeper, claims: Claims, held: signals::Held) -> Result<()
     monitor.await?;
     events.await?;
     certificates.await?;
+    statistics.await?;
     if let Some(metrics) = metrics {
         metrics.await?;
     }

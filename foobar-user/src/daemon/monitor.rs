@@ -70,22 +70,26 @@ fn read(shared: &Shared) -> Result<()> {
     let accepted = stats
         .iter()
         .map(|&(port, stats)| (Series { port, kind: RateKind::Connections }, stats.accepted));
-    let answered = http
-        .iter()
-        .map(|(&port, stats)| (Series { port, kind: RateKind::Requests }, stats.answered()));
-    let counts: Vec<_> = accepted.chain(answered).collect();
+    let mut answered: HashMap<_, u64> =
+        http.iter().map(|(&port, stats)| (port, stats.answered())).collect();
+    let told = shared.statistics.get();
+    let told = told.iter().filter(|port| port.source.is_some());
+    answered.extend(told.map(|port| (Some(port.number), port.counted.iter().sum())));
+    let requests =
+        answered.iter().map(|(&port, &count)| (Series { port, kind: RateKind::Requests }, count));
+    let counts: Vec<_> = accepted.chain(requests).collect();
     shared.sampler.tick(now, &counts);
 
     let mut rows = legend.accounting.rows(&counters);
     for (row, (port, stats)) in rows.iter_mut().zip(&stats) {
         row.accepted = stats.accepted;
-        row.answered = http.get(port).map(HttpStats::answered);
+        row.answered = answered.get(port).copied();
     }
     let ports = stats.iter().zip(&rows).map(|(&(port, stats), row)| PortReading {
         port,
         open: shared.connections(port, stats).open(),
         accepted: stats.accepted,
-        requests: http.get(&port).map(HttpStats::answered),
+        requests: answered.get(&port).copied(),
         passed: row.passed + row.audited,
         dropped: row.dropped + row.audited,
         handshake: Times::of_handshakes(&stats.handshake),

@@ -40,6 +40,7 @@ pub fn status(shared: &Shared) -> Status {
         },
         |table| FlowStatus { entries: table.entries4 + table.entries6, max_entries: 2 * table.max },
     );
+    of_servers(shared, &mut warnings);
     let config_loaded = shared.config_loaded();
     warn(shared, &published, &attached, &config_loaded, &mut warnings);
     let rows = lock(&shared.history).rows();
@@ -62,10 +63,25 @@ pub fn status(shared: &Shared) -> Status {
     }
 }
 
+/// Servers that do not tell their statistics; what is quoted is the configuration's address of them.
+fn of_servers(shared: &Shared, warnings: &mut Warnings) {
+    for port in shared.statistics.get().iter() {
+        let Some(problem) = &port.problem else { continue };
+        let number = port.number;
+        let effect = match port.source {
+            Some(_) => "its requests are not counted meanwhile",
+            None => "its requests are compared with nothing",
+        };
+        let text = format!("the server's own statistics for port {number} are missing, {effect}");
+        warnings.push_with(&text, problem.clone());
+    }
+}
+
 /// What both live views show beside the counters, with warnings for each audience.
 pub fn facts(shared: &Shared) -> (Facts, Warnings) {
     let published = shared.published();
     let mut warnings = of_the_start(shared);
+    of_servers(shared, &mut warnings);
     let attached = shared.with_engine(|engine| engine.attachments()).unwrap_or_else(|problem| {
         warnings.push(format!("the kernel does not tell everything: {problem:#}"));
         Vec::new()

@@ -86,6 +86,7 @@ impl Source for Scrape {
                 })
                 .collect(),
             certificates: shared.certificates.get(),
+            statistics: shared.statistics.get(),
             meanings: Arc::clone(&legend.meanings),
             counters: Counters {
                 ingress: counters.ingress,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use foobar_common::{counters::FIXED, observe::PortStats};
+use foobar_common::{counters::FIXED, http::stats::HttpStats, observe::PortStats};
 use tracing::warn;
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     intent::{Intent, now},
     options::Settings,
     pipeline::Tables,
+    statistics::Statistics,
 };
 use crate::{
     control::{api::ConfigLoaded, watch::Feed},
@@ -69,6 +70,8 @@ pub struct Shared {
     pub board: Arc<Board>,
     /// What the ports that speak TLS serve.
     pub certificates: Certificates,
+    /// What the observed servers count themselves.
+    pub statistics: Statistics,
     /// Sampled packets, for those who watch.
     pub feed: Arc<Feed>,
     /// Who is let in to the metrics.
@@ -108,6 +111,7 @@ impl Shared {
             history: Mutex::default(),
             board: Arc::default(),
             certificates: Certificates::default(),
+            statistics: Statistics::default(),
             feed: Arc::default(),
             config: Mutex::new(config),
             flows: Mutex::default(),
@@ -227,6 +231,15 @@ impl Shared {
         let table = self.with_engine(|engine| engine.flow_table())?;
         *cached = Some((Instant::now(), table));
         Ok(table)
+    }
+
+    /// Requests that were counted off the packets so far, by port; nothing once the filter was detached.
+    pub fn requests_on_the_wire(&self) -> Vec<(u16, u64)> {
+        let published = self.published();
+        let ports = &published.legend.http;
+        let stats = self.with_engine(|engine| engine.http_stats()).unwrap_or_default();
+        let of_slot = |slot: u8| stats.get(usize::from(slot)).map(HttpStats::answered);
+        ports.iter().filter_map(|&(port, slot)| Some((port, of_slot(slot)?))).collect()
     }
 
     /// Connections of a named port (`None`: of all others).

@@ -110,10 +110,10 @@ labels! {
     LIST = "list", "Name of a list of the configuration; those behind the 64th count as `other`.";
     IP_VERSION = "ip_version", "`4` or `6`.";
     KIND = "kind", "`connections`, and `requests` on ports where they are counted.";
-    HTTP_VERSION = "http_version", "`1.0`, `1.1` or `2`.";
+    HTTP_VERSION = "http_version", "`1.0`, `1.1` or `2`; `unknown` where a server's own count does not say.";
     CODE_CLASS = "code_class", "`1xx` (101 alone is final) to `5xx`, or `unknown` where the status could not be read.";
-    SOURCE = "source", "Where the counts come from: `wire`, read off the packets.";
     SERVER_NAME = "server_name", "A name of `server_names` (16 at most), or `default` for clients that ask for none.";
+    SOURCE = "source", "Where the counts come from: `wire`, read off the packets; `nginx-status`, `apache-status`, `haproxy-status`, from the server itself.";
     WINDOW = "window", "`1s`, `10s` or `60s`.";
     MAP = "map", "Name of a kernel map that is written while foobar runs.";
     BUFFER = "buffer", "Name of a ring buffer.";
@@ -208,6 +208,10 @@ rows! {
             "Connections whose requests were not observed because the table of connections refused them.";
         HTTP_SOURCE_INFO = "http_source_info", Gauge, [PORT, SOURCE],
             "Where the counts of requests of a port come from; always 1.";
+        HTTP_STATUS_PAGE_UP = "http_status_page_up", Gauge, [PORT],
+            "1 if the server's own statistics were read at the last attempt, 0 if not; on ports with `status`.";
+        HTTP_OBSERVED_RATIO = "http_observed_ratio", Gauge, [PORT],
+            "Requests that foobar counted over those that the server counted itself, in the last five minutes; NaN without any. On ports with `status` whose requests another source counts.";
     }
     Tls {
         TLS_CERTIFICATE_EXPIRY = "tls_certificate_expiry_timestamp_seconds", Gauge, [PORT, SERVER_NAME],

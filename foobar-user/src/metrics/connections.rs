@@ -107,9 +107,10 @@ fn rates(snapshot: &Snapshot, tcp: &[(PortLabel, Connections)]) -> Family {
         };
         add(&mut family, snapshot, Series { port: number, kind: RateKind::Connections }, *port);
     }
-    for port in &snapshot.http {
-        let series = Series { port: Some(port.number), kind: RateKind::Requests };
-        add(&mut family, snapshot, series, PortLabel::Named(port.number));
+    let told = snapshot.statistics.iter().filter(|port| port.source.is_some());
+    for number in snapshot.http.iter().map(|port| port.number).chain(told.map(|port| port.number)) {
+        let series = Series { port: Some(number), kind: RateKind::Requests };
+        add(&mut family, snapshot, series, PortLabel::Named(number));
     }
     family
 }

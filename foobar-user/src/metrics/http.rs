@@ -5,6 +5,7 @@ use foobar_common::http::stats::{CLASSES, FIRST_BYTE_BOUNDS_US, HttpStats, VERSI
 use super::catalogue::{self as row, Row};
 use super::family::Family;
 use super::snapshot::{HttpPort, Snapshot};
+use super::statistics;
 
 /// The families of this section.
 pub fn families(snapshot: &Snapshot) -> Vec<Family> {
@@ -21,6 +22,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         first_byte.add_histogram(&[&port], &FIRST_BYTE_BOUNDS_US, &stats.first_byte);
         sources.add(&[&port, source], 1.0);
     }
+    statistics::add(snapshot, &mut requests, &mut sources);
     let by_port = |row: &'static Row, value: &dyn Fn(&HttpStats) -> u64| {
         let mut family = Family::new(row);
         for port in &snapshot.http {
@@ -28,12 +30,14 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         }
         family
     };
-    vec![
+    let mut families = vec![
         requests,
         by_port(&row::HTTP_REQUESTS_ABORTED, &|stats| stats.aborted),
         first_byte,
         by_port(&row::HTTP_UNPARSED, &|stats| stats.unparsed),
         by_port(&row::HTTP_CONNECTIONS_REFUSED, &|stats| stats.refused),
         sources,
-    ]
+    ];
+    families.extend(statistics::families(snapshot));
+    families
 }

@@ -21,6 +21,7 @@ mod possible;
 mod program;
 mod sampler;
 mod snapshot;
+mod statistics;
 mod tables;
 pub mod web;
 

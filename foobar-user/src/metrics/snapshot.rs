@@ -27,10 +27,12 @@ pub struct Snapshot {
     pub ports: Vec<Port>,
     /// TCP connections of all ports that are not in `ports`: slot 0 of the map `PORT_STATS`.
     pub other: Connections,
-    /// Requests by port, of those ports where they are counted; at most 16.
-    pub http: Vec<HttpPort>,
+    /// The servers' own statistics by port, where they are asked; at most 16.
+    pub statistics: Arc<Vec<PortStatistics>>,
     /// Certificates by port, of the ports that speak TLS; at most 16.
     pub certificates: Arc<Vec<PortCertificates>>,
+    /// Requests by port, of those ports where they are counted; at most 16.
+    pub http: Vec<HttpPort>,
     /// What each counter number stands for.
     pub meanings: Arc<Meanings>,
     /// The filter's counters.
@@ -107,6 +109,23 @@ pub struct Port {
     pub udp: bool,
     /// Its TCP connections: its slot of the map `PORT_STATS`, summed over the CPUs.
     pub connections: Connections,
+}
+
+/// Requests to a port as its server counts them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PortStatistics {
+    /// The port, host byte order.
+    pub number: u16,
+    /// The name of the source where these are the counts of the port; `None` where they are compared with only.
+    pub source: Option<&'static str>,
+    /// Requests since the server was asked first, by class of status as [`foobar_common::http::stats::CLASSES`] orders them.
+    pub counted: [u64; 6],
+    /// Whether the server tells classes apart; else all are in the first.
+    pub tells_classes: bool,
+    /// What another source counted over these; `None` while the server counted nothing.
+    pub observed_ratio: Option<f64>,
+    /// Why the last attempt to read them failed.
+    pub problem: Option<String>,
 }
 
 /// Requests to a port.

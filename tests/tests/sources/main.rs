@@ -2,3 +2,6 @@
 
 mod certificates;
 mod servers;
+mod statistics;
+mod table;
+mod workloads;

@@ -44,6 +44,9 @@ pub const TESTS: &[Tool] = &[
     tool("nft", "nftables"),
     Tool { program: "nginx", package: "nginx", service: Some("nginx.service") },
     tool("openssl", "openssl"),
+    tool("apache2", "apache2-bin"),
+    served("haproxy", "haproxy", "haproxy.service"),
+    tool("h2load", "nghttp2-client"),
     Tool { program: "prometheus", package: "prometheus", service: Some("prometheus.service") },
     tool("promtool", "prometheus"),
     tool("python3", "python3"),
@@ -78,6 +81,7 @@ pub const SITE: &[Tool] = &[
     tool("ip", "iproute2"),
     tool("nmap", "nmap"),
     tool("openssl", "openssl"),
+    tool("apache2", "apache2-bin"),
     tool("promtool", "prometheus"),
 ];
 

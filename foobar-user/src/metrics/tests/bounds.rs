@@ -175,7 +175,7 @@ proptest! {
         let page = page(&snapshot);
         // Ports where requests are counted, and ports with certificates, keep their numbers, whatever else is named. Both are
         // observed, and those are at most 16 by themselves.
-        let observed = snapshot.http.len() + snapshot.certificates.len();
+        let observed = snapshot.http.len() + snapshot.statistics.len() + snapshot.certificates.len();
         prop_assert!(page.values_of("port").len() <= MAX_PORTS + 1 + observed);
         prop_assert!(page.values_of("rule").len() <= MAX_RULES + 1);
         prop_assert!(page.values_of("list").len() <= MAX_LISTS + 1);

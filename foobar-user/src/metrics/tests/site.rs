@@ -10,7 +10,7 @@ use foobar_common::reason::Reason;
 
 use crate::metrics::{
     Attachment, Build, ConfigReload, Connections, Counters, FlowTable, HttpPort, List, ListenQueue,
-    Meaning, Meanings, Policy, Port, PortCertificates, Snapshot,
+    Meaning, Meanings, Policy, Port, PortCertificates, PortStatistics, Snapshot,
 };
 
 /// Counters that the maps hold.
@@ -63,6 +63,14 @@ pub fn three_ports() -> Snapshot {
             ListenQueue { port: 80, length: 0, limit: 511 },
             ListenQueue { port: 443, length: 3, limit: 511 },
         ],
+        statistics: Arc::new(vec![
+            PortStatistics {
+                number: 443,
+                source: Some("nginx-status"),
+                ..PortStatistics::default()
+            },
+            PortStatistics { number: 80, observed_ratio: Some(1.0), ..PortStatistics::default() },
+        ]),
         certificates: Arc::new(vec![PortCertificates {
             number: 443,
             expiries: vec![(Some("www.foobar.com".into()), 1_800_000_000), (None, 1_800_000_000)],

@@ -49,6 +49,13 @@ pub enum AskError {
     Page(StatusAddress, #[source] PageError),
 }
 
+impl AskError {
+    /// Whether the server may have counted a request although no count came back.
+    pub const fn may_have_counted(&self) -> bool {
+        !matches!(self, AskError::Connect(..))
+    }
+}
+
 /// What was answered.
 #[derive(Debug)]
 pub struct Asked {

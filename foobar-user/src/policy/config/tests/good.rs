@@ -106,7 +106,7 @@ fn everything_that_can_be_said() {
     assert_eq!(config.interfaces, Interfaces::Patterns(vec!["eth0".into(), "wg*".into()]));
     assert_eq!(config.mode, Mode::Audit);
     assert_eq!(config.metrics.ports, Some(vec![443, 80]));
-    assert_eq!(config.named_ports(), [443, 80, 8080]);
+    assert_eq!(config.named_ports(), [443, 80, 8080, 8443]);
     let lists: Vec<_> = config
         .lists
         .iter()
