@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::Read as _,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -26,6 +26,9 @@ use crate::{
 
 /// How long programs may take to end when asked to.
 const LEAVE: Duration = Duration::from_secs(10);
+
+/// The link in a site's folder that tells which foobar runs there.
+const BINARY: &str = "foobar";
 
 /// A site that is up.
 #[derive(Clone, Debug)]
@@ -68,9 +71,16 @@ impl Site {
         }
     }
 
+    /// The site that is up under this name, with the foobar that it was brought up with; nothing if none is.
+    pub fn find(instance: Instance) -> Option<Site> {
+        let binary = fs::read_link(instance.folder().join(BINARY)).ok()?;
+        Some(Site { instance, binary })
+    }
+
     fn build(&self, tempo: Tempo) -> Result<()> {
         let instance = &self.instance;
         self.folders()?;
+        symlink(&self.binary, instance.folder().join(BINARY)).context("cannot make a link")?;
         network::make(instance)?;
         certificates::make(instance)?;
         // The filter comes before everything that it protects.

@@ -73,8 +73,15 @@ pub fn site(args: &Args) -> Result<()> {
             print!("{}", site.status()?);
             print!("{}", ways_in(&site));
         }
-        Action::Down => Site { instance, binary: binary()? }.down()?,
-        Action::Status => print!("{}", Site { instance, binary: binary()? }.status()?),
+        Action::Down => match Site::find(instance.clone()) {
+            Some(site) => site.down()?,
+            // What is left of one that was taken down by half.
+            None => Site { instance, binary: binary()? }.down()?,
+        },
+        Action::Status => match Site::find(instance) {
+            Some(site) => print!("{}", site.status()?),
+            None => bail!("no site \"{}\" is up; `cargo xtask site up` brings it up", args.name),
+        },
         Action::Load { seconds, rate } => {
             // Of 12 parts, 6 by HTTP/1.1, 4 by HTTP/2, 2 in clear.
             let load = |version, connections| Load {
