@@ -309,7 +309,7 @@ fn every_request_is_counted_once() {
         ("requests cut into 1 to 50 bytes", "split"),
         ("uploads of \"GET / HTTP/1.1\", with length and chunked", "upload"),
         ("204, 302, 404, 503, HTTP/1.0", "statuses"),
-        ("304", "not_modified"),
+        ("If-Modified-Since, answered in full", "not_modified"),
         ("closed by the client before the response", "aborted"),
         ("bytes that are no HTTP", "garbage"),
     ] {
