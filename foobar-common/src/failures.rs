@@ -12,10 +12,20 @@ pub const FRAGMENTS: u32 = 2;
 pub const BUCKETS: u32 = 3;
 /// Events for which the ring buffer `EVENTS` had no room.
 pub const EVENTS: u32 = 4;
+/// Failed insertions into the map `TLS_FLOWS`.
+pub const TLS_FLOWS: u32 = 5;
+/// Failed insertions into the map `QUIC_CLIENTS`.
+pub const QUIC_CLIENTS: u32 = 6;
 
 /// Number of elements.
-pub const LEN: u32 = 5;
+pub const LEN: u32 = 7;
 
-/// The maps of [`FLOWS4`] to [`BUCKETS`], as they are called in the label `map`.
-pub const MAPS: [(u32, &str); 4] =
-    [(FLOWS4, "flows4"), (FLOWS6, "flows6"), (FRAGMENTS, "fragments"), (BUCKETS, "buckets")];
+/// The maps of all these but [`EVENTS`], as they are called in the label `map`.
+pub const MAPS: [(u32, &str); 6] = [
+    (FLOWS4, "flows4"),
+    (FLOWS6, "flows6"),
+    (FRAGMENTS, "fragments"),
+    (BUCKETS, "buckets"),
+    (TLS_FLOWS, "tls_flows"),
+    (QUIC_CLIENTS, "quic_clients"),
+];

@@ -29,6 +29,7 @@ pub mod observe;
 pub mod parse;
 pub mod reason;
 pub mod tables;
+pub mod tls;
 
 /// Version of everything in this crate that crosses the kernel boundary: struct layouts, map names, types and sizes, and
 /// the meaning of counter numbers. It is part of the path that programs and maps are pinned under, so that a binary never

@@ -46,7 +46,7 @@ pub const PORT_UNIFORM: u8 = 1;
 pub const PORT_SERVED: u8 = 2;
 /// HTTP in clear is observed on this TCP port ([`feature::HTTP`]).
 pub const PORT_HTTP: u8 = 4;
-/// TLS is observed on this TCP port ([`feature::TLS`]).
+/// TLS is observed on this TCP port, or QUIC on this UDP port ([`feature::TLS`]).
 pub const PORT_TLS: u8 = 8;
 
 /// What a destination port (or an IP protocol without ports) means. One of [`PORTS_LEN`] a generation.

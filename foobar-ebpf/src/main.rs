@@ -17,7 +17,7 @@
 //! - [`frame`]: a frame in the kernel. [`run`]: a live packet, or a traced one on behalf of `explain` and `replay`.
 //! - [`maps`]: every map. [`settings`]: constants that the loader sets before load. [`failures`]: what could not be written.
 //! - [`connections`]: TCP connections, from the kernel's own state changes.
-//! - [`observe`]: segments of observed ports. [`http`], [`tls`]: what they say.
+//! - [`observe`]: segments of observed ports. [`http`], [`tls`], [`quic`]: what they say.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "kernel programs: pointers into packets and maps")]
@@ -40,6 +40,7 @@ mod observe;
 mod ordinary;
 mod policy;
 mod ports;
+mod quic;
 mod run;
 mod settings;
 mod tls;

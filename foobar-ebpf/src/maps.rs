@@ -17,6 +17,11 @@ use foobar_common::{
         GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, ROW_U32, Root, RowU16,
         RowU32, RowU64,
     },
+    tls::{
+        self,
+        quic::QuicKey,
+        stats::{NameEntry, TlsStats},
+    },
 };
 
 /// Bytes of a [`COUNTER_LABELS`] record.
@@ -96,6 +101,23 @@ pub static HTTP_STATS: PerCpuArray<HttpStats> = PerCpuArray::with_max_entries(SL
 /// What could not be written, by the indexes of [`failures`].
 #[map]
 pub static UPDATE_FAILURES: PerCpuArray<u64> = PerCpuArray::with_max_entries(failures::LEN, 0);
+#[map]
+pub static TLS_FLOWS: LruHashMap<ConnectionKey, tls::Flow> = LruHashMap::with_max_entries(65536, 0);
+/// The sequence number of the first byte that a client will send, by a hash of its connection; 0 is none. Connections write over each
+/// other, so that a flood of them costs neither memory nor the state of others.
+#[map]
+pub static TLS_OPENINGS: Array<u32> = Array::with_max_entries(tls::OPENINGS, 0);
+#[map]
+pub static TLS_STATS: PerCpuArray<TlsStats> = PerCpuArray::with_max_entries(SLOTS, 0);
+/// The server names of which hellos are counted.
+#[map]
+pub static TLS_NAMES: Array<NameEntry> = Array::with_max_entries(tls::stats::NAMES, 0);
+/// First hellos with these names.
+#[map]
+pub static TLS_NAME_HELLOS: PerCpuArray<u64> = PerCpuArray::with_max_entries(tls::stats::NAMES, 0);
+/// QUIC connections of late, and the second in which each was last heard.
+#[map]
+pub static QUIC_CLIENTS: LruHashMap<QuicKey, u32> = LruHashMap::with_max_entries(16384, 0);
 #[btf_map]
 pub static CONNECTIONS: SkStorage<ConnectionStart> = SkStorage::new();
 

@@ -14,7 +14,7 @@ use foobar_common::{
     tables::{PORT_HTTP, PORT_TLS, PORTS_TCP, feature},
 };
 
-use crate::{frame::Leaving, http, policy::Policy, settings, tls};
+use crate::{frame::Leaving, http, policy::Policy, quic, settings, tls};
 
 /// Leave it to the next program (`TCX_NEXT`; for a classifier, "unspecified").
 const NEXT: i32 = -1;
@@ -62,6 +62,8 @@ pub fn arriving(context: &TcContext) -> i32 {
         if settings::has(feature::TLS) && segment.observed & PORT_TLS != 0 {
             tls::arriving(skb, &segment);
         }
+    } else if settings::has(feature::TLS) && quic::is_long_enough(skb) {
+        quic::quic_arriving(skb);
     }
     NEXT
 }

@@ -14,7 +14,7 @@ use crate::{
     live::{Audience, Live, Since},
     metrics::{
         Attachment, Build, ConfigReload, Counters, FlowTable, HttpPort, List, ListenQueue, Policy,
-        Port, Snapshot, Source,
+        Port, Snapshot, Source, TlsPort,
     },
     policy::{
         lists::MAX_ENTRIES,
@@ -44,11 +44,12 @@ impl Source for Scrape {
         let shared = &self.shared;
         let published = shared.published();
         let legend = &published.legend;
-        let (counters, stats, http, attachments, failures) = shared.with_engine(|engine| {
+        let (counters, stats, http, tls, attachments, failures) = shared.with_engine(|engine| {
             Ok((
                 engine.counters(legend.used())?,
                 engine.port_stats()?,
                 engine.http_stats()?,
+                engine.tls_counts()?,
                 attachments(engine)?,
                 engine.failures()?,
             ))
@@ -87,6 +88,18 @@ impl Source for Scrape {
                 .collect(),
             certificates: shared.certificates.get(),
             statistics: shared.statistics.get(),
+            tls: legend
+                .tls
+                .iter()
+                .map(|port| TlsPort {
+                    number: port.port,
+                    stats: tls.of_slot(port.slot),
+                    server_names: (port.names.iter())
+                        .map(|name| (name.clone(), tls.of_name(port.slot, name)))
+                        .collect(),
+                    turns: port.turns,
+                })
+                .collect(),
             meanings: Arc::clone(&legend.meanings),
             counters: Counters {
                 ingress: counters.ingress,

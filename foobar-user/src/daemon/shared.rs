@@ -26,7 +26,11 @@ use crate::{
     kernel::{self, Engine, FlowTable, KernelError},
     live::Board,
     metrics::{Connections, Gate, Meaning, Meanings, Sampler},
-    policy::{Labels, labels::CounterKind},
+    policy::{
+        Labels,
+        config::{ObservedProtocol, Requests},
+        labels::CounterKind,
+    },
 };
 
 /// Counting the entries of the flow tables walks them, so it is not done more often than this.
@@ -51,6 +55,18 @@ pub struct Legend {
     pub ports: Vec<(u16, u8)>,
     /// The ports on which requests are read off the packets, and their slots.
     pub http: Vec<(u16, u8)>,
+    /// The ports on which TLS and QUIC are observed.
+    pub tls: Vec<TlsLegend>,
+}
+
+/// A port on which TLS and QUIC are observed.
+pub struct TlsLegend {
+    pub port: u16,
+    pub slot: u8,
+    /// Server names that are told apart.
+    pub names: Vec<String>,
+    /// Whether request turns count its requests.
+    pub turns: bool,
 }
 
 /// The policy in force.
@@ -93,6 +109,7 @@ impl Shared {
     /// The kernel does not tell which connections are open.
     pub fn new(origins: Origins, engine: Engine, intent: &Intent, tables: &Tables) -> Result<Self> {
         let legend = Arc::new(Legend::new(intent, tables));
+        engine.tell_apart(&legend.server_names())?;
         let open_before = open_before(&engine, &legend)?;
         let trouble = origins.settings.trouble.clone();
         let config = ConfigLoaded {
@@ -160,6 +177,12 @@ impl Shared {
         if legend.ports != before.legend.ports {
             lock(&self.history).clear();
             self.count_open_again(&legend);
+        }
+        if !same
+            && let Err(problem) =
+                self.with_engine(|engine| engine.tell_apart(&legend.server_names()))
+        {
+            warn!("hellos may be counted under earlier server names: {problem:#}");
         }
         let published = Arc::new(Published { intent: intent.clone(), legend });
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = published;
@@ -273,6 +296,15 @@ impl Legend {
         let ports: Vec<_> = named.into_iter().map(|port| (port, tables.slots.slot(port))).collect();
         let http = intent.config.observe.iter().filter(|seen| seen.is_read());
         let http = http.map(|seen| (seen.port, tables.slots.slot(seen.port))).collect();
+        let tls = intent.config.observe.iter();
+        let tls = tls.filter(|seen| seen.protocol == ObservedProtocol::Https);
+        let tls = tls.map(|seen| TlsLegend {
+            port: seen.port,
+            slot: tables.slots.slot(seen.port),
+            names: seen.server_names.clone(),
+            turns: seen.requests == Requests::Turns,
+        });
+        let tls = tls.collect();
         let numbers: Vec<_> = ports.iter().map(|&(port, _)| port).collect();
         let end = u16::try_from(labels.len()).unwrap_or(u16::MAX);
         let meanings = (FIXED..end).map(|counter| {
@@ -291,7 +323,17 @@ impl Legend {
             labels,
             ports,
             http,
+            tls,
         }
+    }
+
+    /// The server names that are told apart, each with the slot of its port.
+    fn server_names(&self) -> Vec<(u8, String)> {
+        let of_port = |port: &TlsLegend| {
+            let slot = port.slot;
+            port.names.iter().map(move |name| (slot, name.clone())).collect::<Vec<_>>()
+        };
+        self.tls.iter().flat_map(of_port).collect()
     }
 
     /// Counters in use.

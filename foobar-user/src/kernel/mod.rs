@@ -4,7 +4,7 @@
 //! - [`instance`]: one load of the programs with its policy tables; [`sandbox`]: the same for replay, attached to nothing.
 //! - [`attach`]: interfaces and their hooks; [`observer`]: the tracing programs.
 //! - [`engine`]: puts policies in force; what the daemon works with.
-//! - [`counters`], [`trace`], [`events`], [`messages`]: what comes back.
+//! - [`counters`], [`tls`], [`trace`], [`events`], [`messages`]: what comes back.
 //! - [`netlink`]: interfaces, addresses, sockets, and who else holds an interface.
 //! - [`devices`]: what is behind the interfaces.
 //! - [`peer`]: who is at the other end of a unix socket.
@@ -35,6 +35,7 @@ mod probe;
 mod sandbox;
 mod store;
 mod sys;
+mod tls;
 mod trace;
 
 pub use attach::{Attachment, Direction, Mode};
@@ -55,4 +56,5 @@ pub use probe::{Features, probe};
 pub use sandbox::Sandbox;
 pub use store::{LABEL_BYTES, Store, StoreOptions};
 pub use sys::ntp::clock_is_synchronised;
+pub use tls::TlsCounts;
 pub use trace::{TraceRequest, Traced};

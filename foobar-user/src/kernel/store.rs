@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Maps that outlive instances, by their names in the kernel object.
-pub(super) const PERSISTENT: [&str; 16] = [
+pub(super) const PERSISTENT: [&str; 22] = [
     "COUNTERS",
     "EGRESS_COUNTERS",
     "COUNTER_LABELS",
@@ -38,6 +38,12 @@ pub(super) const PERSISTENT: [&str; 16] = [
     "HTTP_STATS",
     "HTTP_FLOWS",
     "UPDATE_FAILURES",
+    "TLS_FLOWS",
+    "TLS_OPENINGS",
+    "TLS_STATS",
+    "TLS_NAMES",
+    "TLS_NAME_HELLOS",
+    "QUIC_CLIENTS",
     "CONNECTIONS",
 ];
 

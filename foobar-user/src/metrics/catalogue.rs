@@ -34,7 +34,7 @@ pub enum Section {
     Connections,
     /// Requests and their responses.
     Http,
-    /// What TLS shows in clear.
+    /// TLS handshakes, certificates and QUIC connections.
     Tls,
     /// Lists and the table of flows.
     Tables,
@@ -59,7 +59,7 @@ impl Section {
             Section::Filter => "Packet filter",
             Section::Connections => "Connections",
             Section::Http => "HTTP",
-            Section::Tls => "TLS",
+            Section::Tls => "TLS and QUIC",
             Section::Tables => "Lists and flows",
             Section::Program => "Programs, policy and configuration",
         }
@@ -112,8 +112,12 @@ labels! {
     KIND = "kind", "`connections`, and `requests` on ports where they are counted.";
     HTTP_VERSION = "http_version", "`1.0`, `1.1` or `2`; `unknown` where a server's own count does not say.";
     CODE_CLASS = "code_class", "`1xx` (101 alone is final) to `5xx`, or `unknown` where the status could not be read.";
-    SERVER_NAME = "server_name", "A name of `server_names` (16 at most), or `default` for clients that ask for none.";
-    SOURCE = "source", "Where the counts come from: `wire`, read off the packets; `nginx-status`, `apache-status`, `haproxy-status`, from the server itself.";
+    SOURCE = "source", "Where the counts come from: `wire`, read off the packets; `nginx-status`, `apache-status`, `haproxy-status`, from the server itself; `turns`, an estimate (`foobar_https_request_turns_total`).";
+    TLS_VERSION = "tls_version", "`1.3`, `1.2`, `older` or `unknown` where a part of the hello was lost.";
+    ALPN = "alpn", "`h2` (HTTP/2, among others), `http/1.1` (without HTTP/2), `other`, `none`, or `unknown` where a part of the hello was lost.";
+    SERVER_NAME = "server_name", "A name of `server_names` (16 at most). Of hellos also `other` and `none`; of certificates `default`, for clients that ask for none.";
+    RESUMED = "resumed", "`true` or `false`.";
+    FAILURE = "reason", "Why a handshake failed, in 8 words: docs/observing.md.";
     WINDOW = "window", "`1s`, `10s` or `60s`.";
     MAP = "map", "Name of a kernel map that is written while foobar runs.";
     BUFFER = "buffer", "Name of a ring buffer.";
@@ -218,6 +222,28 @@ rows! {
             "When the certificate expires that the port really serves for the name, in seconds since 1970; absent until it was read.";
         TLS_CERTIFICATE_READ_FAILURES = "tls_certificate_read_failures_total", Counter, [PORT],
             "Attempts to read a certificate of the port that failed; the log says why.";
+        TLS_CLIENT_HELLOS = "tls_client_hellos_total", Counter, [PORT, TLS_VERSION],
+            "TLS connections with a complete hello of the client, by the newest version that it offers.";
+        TLS_ALPN_OFFERS = "tls_alpn_offers_total", Counter, [PORT, ALPN],
+            "TLS connections with a complete hello of the client, by the application protocols that it offers.";
+        TLS_SERVER_NAMES = "tls_server_name_hellos_total", Counter, [PORT, SERVER_NAME],
+            "TLS connections with a complete hello of the client, by the server name that it asks for.";
+        TLS_EARLY_DATA_OFFERS = "tls_early_data_offers_total", Counter, [PORT],
+            "TLS connections whose client announces early data (0-RTT).";
+        TLS_RETRIES = "tls_hello_retry_requests_total", Counter, [PORT],
+            "TLS connections in which the server asked for another hello.";
+        TLS_HANDSHAKES = "tls_handshakes_total", Counter, [PORT, TLS_VERSION, RESUMED],
+            "TLS handshakes that were completed.";
+        TLS_FAILURES = "tls_handshake_failures_total", Counter, [PORT, FAILURE],
+            "TLS handshakes that failed, by the first thing that went wrong.";
+        TLS_HANDSHAKE_DURATION = "tls_handshake_duration_seconds", Histogram, [PORT],
+            "Time from the first byte of the client's hello to the end of the handshake, as seen on this server's interfaces.";
+        TLS_UNPARSED = "tls_unparsed_connections_total", Counter, [PORT],
+            "Connections to a TLS port that could not be followed: open before the start, bytes missing, or a hello that contradicts itself.";
+        HTTPS_REQUEST_TURNS = "https_request_turns_total", Counter, [PORT],
+            "Estimated requests on TLS connections that cannot speak HTTP/2: answers of the server that follow on data of the client.";
+        QUIC_INITIALS = "quic_initials_total", Counter, [PORT],
+            "QUIC connections that clients opened, whether or not an answer came; not verified, so whoever forges addresses counts as well.";
     }
     Tables {
         LIST_ENTRIES = "list_entries", Gauge, [LIST, IP_VERSION],

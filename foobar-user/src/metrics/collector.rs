@@ -9,7 +9,7 @@ use prometheus::{Error, Registry, TextEncoder, proto};
 use super::catalogue::{ROWS, Row, Section};
 use super::family::Family;
 use super::snapshot::Snapshot;
-use super::{certificates, connections, filter, http, program, tables};
+use super::{certificates, connections, filter, http, program, tables, tls};
 
 /// The content type of a page: Prometheus text format 0.0.4, which is always UTF-8.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -51,7 +51,10 @@ impl Collector for SectionCollector {
             Section::Filter => filter::families(&self.snapshot),
             Section::Connections => connections::families(&self.snapshot),
             Section::Http => http::families(&self.snapshot),
-            Section::Tls => certificates::families(&self.snapshot),
+            Section::Tls => {
+                let certificates = certificates::families(&self.snapshot);
+                tls::families(&self.snapshot).into_iter().chain(certificates).collect()
+            }
             Section::Tables => tables::families(&self.snapshot),
             Section::Program => program::families(&self.snapshot),
         };

@@ -23,6 +23,9 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         sources.add(&[&port, source], 1.0);
     }
     statistics::add(snapshot, &mut requests, &mut sources);
+    for port in snapshot.tls.iter().filter(|port| port.turns) {
+        sources.add(&[&port.number.to_string(), "turns"], 1.0);
+    }
     let by_port = |row: &'static Row, value: &dyn Fn(&HttpStats) -> u64| {
         let mut family = Family::new(row);
         for port in &snapshot.http {

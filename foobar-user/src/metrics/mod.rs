@@ -2,7 +2,7 @@
 //!
 //! - [`snapshot`]: what the daemon gathers for a scrape.
 //! - [`catalogue`]: every metric, its labels and their bounds, defined once; `docs/metrics.md` follows it.
-//! - [`filter`], [`connections`], [`http`], [`certificates`], [`tables`], [`program`]: the sections of the page, each from a snapshot.
+//! - [`filter`], [`connections`], [`http`], [`tls`], [`certificates`], [`tables`], [`program`]: the sections of the page, each from a snapshot.
 //! - [`possible`], [`bounds`]: which series exist, so that all of them are there from the start and never too many.
 //! - [`family`], [`collector`]: from values to the text format, by the prometheus crate.
 //! - [`sampler`]: rates over the last seconds.
@@ -23,6 +23,7 @@ mod sampler;
 mod snapshot;
 mod statistics;
 mod tables;
+mod tls;
 pub mod web;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use foobar_common::counters::{self, Counter, Transport};
 use foobar_common::http::stats::HttpStats;
 use foobar_common::observe::PortStats;
 use foobar_common::reason::Reason;
+use foobar_common::tls::stats::TlsStats;
 
 use super::sampler::Rates;
 
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub certificates: Arc<Vec<PortCertificates>>,
     /// Requests by port, of those ports where they are counted; at most 16.
     pub http: Vec<HttpPort>,
+    /// Ports that are observed as `https`.
+    pub tls: Vec<TlsPort>,
     /// What each counter number stands for.
     pub meanings: Arc<Meanings>,
     /// The filter's counters.
@@ -126,6 +129,19 @@ pub struct PortStatistics {
     pub observed_ratio: Option<f64>,
     /// Why the last attempt to read them failed.
     pub problem: Option<String>,
+}
+
+/// TLS and QUIC connections of a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsPort {
+    /// The port, host byte order.
+    pub number: u16,
+    /// What was counted.
+    pub stats: TlsStats,
+    /// First hellos by configured server name.
+    pub server_names: Vec<(String, u64)>,
+    /// Whether request turns are what counts this port's requests.
+    pub turns: bool,
 }
 
 /// Requests to a port.

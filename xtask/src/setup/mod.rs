@@ -5,6 +5,7 @@
 mod apt;
 mod debian;
 mod linker;
+mod python;
 mod rustup;
 mod services;
 mod stamp;
@@ -35,6 +36,7 @@ pub fn setup(args: &Args) -> Result<()> {
 /// Brings what the tests run against.
 pub fn test_tools() -> Result<()> {
     tools::bring(tools::TESTS)?;
+    python::bring()?;
     site_tools()
 }
 

@@ -39,7 +39,10 @@ impl Tool {
 
 /// What the tests run against.
 pub const TESTS: &[Tool] = &[
+    served("apache2", "apache2", "apache2.service"),
     tool("curl", "curl"),
+    tool("h2load", "nghttp2-client"),
+    served("haproxy", "haproxy", "haproxy.service"),
     tool("ip", "iproute2"),
     tool("nft", "nftables"),
     Tool { program: "nginx", package: "nginx", service: Some("nginx.service") },
@@ -49,6 +52,7 @@ pub const TESTS: &[Tool] = &[
     tool("h2load", "nghttp2-client"),
     Tool { program: "prometheus", package: "prometheus", service: Some("prometheus.service") },
     tool("promtool", "prometheus"),
+    tool("pip3", "python3-pip"),
     tool("python3", "python3"),
     tool("prlimit", "util-linux"),
     tool("setpriv", "util-linux"),
@@ -58,6 +62,7 @@ pub const TESTS: &[Tool] = &[
     tool("wrk", "wrk"),
     tool("ping", "iputils-ping"),
     tool("mmdebstrap", "mmdebstrap"),
+    tool("wrk", "wrk"),
 ];
 
 /// What the site www.foobar.com is made of, and what it is loaded and attacked with.

@@ -21,6 +21,7 @@ use foobar_common::{
     http::stats::HttpStats,
     observe::PortStats,
     tables::{SAMPLE_DROPS, SAMPLE_PASSES},
+    tls::stats::TlsStats,
 };
 
 pub use detach::{Detached, detach};
@@ -37,6 +38,7 @@ use super::{
     observer::Observer,
     store::Store,
     sys::memory,
+    tls::{self, TlsCounts},
     trace::{self, TraceRequest, Traced},
 };
 
@@ -125,6 +127,30 @@ impl Engine {
         counters::http_stats(self.store.map("HTTP_STATS")?)
     }
 
+    /// TLS and QUIC statistics.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn tls_counts(&self) -> Result<TlsCounts, KernelError> {
+        self.tls_maps()?.read()
+    }
+
+    /// Counts hellos of these server names (slot of the port, name) apart, and of no others.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn tell_apart(&self, names: &[(u8, String)]) -> Result<(), KernelError> {
+        self.tls_maps()?.tell_apart(names)
+    }
+
+    fn tls_maps(&self) -> Result<tls::Maps<'_>, KernelError> {
+        Ok(tls::Maps {
+            stats: self.store.map("TLS_STATS")?,
+            names: self.store.map("TLS_NAMES")?,
+            hellos: self.store.map("TLS_NAME_HELLOS")?,
+        })
+    }
+
     /// What the programs could not write.
     ///
     /// # Errors
@@ -200,7 +226,8 @@ fn clear_slots<'a>(
     slots: &[u8],
 ) -> Result<(), KernelError> {
     counters::clear::<PortStats>(map("PORT_STATS")?, slots)?;
-    counters::clear::<HttpStats>(map("HTTP_STATS")?, slots)
+    counters::clear::<HttpStats>(map("HTTP_STATS")?, slots)?;
+    counters::clear::<TlsStats>(map("TLS_STATS")?, slots)
 }
 
 /// What the instances of a daemon are made for.

@@ -7,6 +7,7 @@ use foobar_common::{
     http::stats::HttpStats,
     observe::{PortStats, SockOffsets},
     tables::{Capacities, Cell, Generation, IndexEntry, Limit, PortEntry},
+    tls::stats::{NameEntry, TlsStats},
 };
 
 /// Plain data: every bit pattern is a valid value, and there are no padding bytes that nobody wrote.
@@ -39,6 +40,8 @@ plain!(
     FlowTimeouts,
     PortStats,
     HttpStats,
+    TlsStats,
+    NameEntry,
     SockOffsets,
     Capacities,
     Cell,

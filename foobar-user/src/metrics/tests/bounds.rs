@@ -173,9 +173,9 @@ proptest! {
     #[test]
     fn labels_are_bounded_under_any_configuration(snapshot in any_snapshot()) {
         let page = page(&snapshot);
-        // Ports where requests are counted, and ports with certificates, keep their numbers, whatever else is named. Both are
+        // Ports where requests are counted, TLS is observed or certificates are read keep their numbers, whatever else is named. All are
         // observed, and those are at most 16 by themselves.
-        let observed = snapshot.http.len() + snapshot.statistics.len() + snapshot.certificates.len();
+        let observed = snapshot.http.len() + snapshot.tls.len() + snapshot.statistics.len() + snapshot.certificates.len();
         prop_assert!(page.values_of("port").len() <= MAX_PORTS + 1 + observed);
         prop_assert!(page.values_of("rule").len() <= MAX_RULES + 1);
         prop_assert!(page.values_of("list").len() <= MAX_LISTS + 1);

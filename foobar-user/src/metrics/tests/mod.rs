@@ -10,3 +10,4 @@ mod reference;
 mod sampler;
 pub mod site;
 pub mod text;
+mod tls;

@@ -10,7 +10,7 @@ use foobar_common::reason::Reason;
 
 use crate::metrics::{
     Attachment, Build, ConfigReload, Connections, Counters, FlowTable, HttpPort, List, ListenQueue,
-    Meaning, Meanings, Policy, Port, PortCertificates, PortStatistics, Snapshot,
+    Meaning, Meanings, Policy, Port, PortCertificates, PortStatistics, Snapshot, TlsPort,
 };
 
 /// Counters that the maps hold.
@@ -50,6 +50,12 @@ pub fn three_ports() -> Snapshot {
         },
         ports: vec![port(80, false), port(443, true), port(22, false)],
         http: vec![HttpPort { number: 80, source: "wire", stats: HttpStats::default() }],
+        tls: vec![TlsPort {
+            number: 443,
+            server_names: vec![("www.example.org".to_owned(), 0)],
+            turns: true,
+            ..TlsPort::default()
+        }],
         meanings: Arc::new(Meanings::new(meanings)),
         counters: empty_counters(),
         lists: ["admins", "app", "abuse"].map(list).to_vec(),

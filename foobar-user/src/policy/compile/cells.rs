@@ -3,7 +3,7 @@
 use foobar_common::{
     counters::Transport,
     reason::Reason,
-    tables::{Cell, PORT_SERVED, PORT_UNIFORM, PortEntry},
+    tables::{Cell, PORT_SERVED, PORT_TLS, PORT_UNIFORM, PortEntry},
 };
 
 use super::{
@@ -81,6 +81,9 @@ impl<'c> Rows<'c> {
         }
         for observed in &self.policy.observed {
             entries[super::port_index(Protocol::TCP, observed.port)].flags |= observed.flags();
+            // HTTP/3: TLS within QUIC.
+            let quic = observed.flags() & PORT_TLS;
+            entries[super::port_index(Protocol::UDP, observed.port)].flags |= quic;
         }
         Ok(entries)
     }
