@@ -16,6 +16,7 @@ use foobar_common::{
         stats::HttpStats,
         step,
     },
+    observe::ConnectionKey,
     parse::transport::flag,
 };
 
@@ -44,9 +45,7 @@ pub fn arriving(skb: *mut __sk_buff, segment: &Segment) {
         return;
     }
     if known.is_none() && segment.length != 0 && !segment.has(flag::RST) {
-        let mut flow = Flow::default();
-        flow.begin(segment.sequence, segment.acknowledged);
-        if HTTP_FLOWS.insert(segment.connection, flow, 0).is_err() {
+        if http_begin(&segment.connection, segment.sequence, segment.acknowledged) == 0 {
             // SAFETY: this CPU's own element.
             unsafe { (*stats).refused += 1 };
             return;
@@ -100,6 +99,25 @@ pub fn leaving(skb: *mut __sk_buff, segment: &Segment) {
             end(segment, flow, stats);
         }
     }
+}
+
+/// Remembers a connection of which the next bytes have these numbers. Returns 0 if that fails. A function of its own, since the stack that
+/// a new entry takes would be the whole program's.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn http_begin(
+    connection: *const ConnectionKey,
+    sequence: u32,
+    acknowledged: u32,
+) -> u32 {
+    if connection.is_null() {
+        return 0;
+    }
+    // SAFETY: the caller passes a key; the verifier knows its size by the type.
+    let connection = unsafe { *connection };
+    let mut flow = Flow::default();
+    flow.begin(sequence, acknowledged);
+    HTTP_FLOWS.insert(connection, flow, 0).is_ok() as u32
 }
 
 /// Forgets a connection.

@@ -130,35 +130,62 @@ fn flow_of(skb: *mut __sk_buff, segment: &Segment) -> Option<*mut Flow> {
         }
         return Some(flow);
     }
-    let mut flow = Flow::default();
-    flow.open(if whole { start } else { segment.sequence }, segment.acknowledged, whole);
-    // SAFETY: a helper without arguments.
-    flow.started_ns = unsafe { bpf_ktime_get_ns() };
     // SAFETY: an element of the table.
     unsafe { *opening = 0 };
-    remember(&segment.connection, &flow)?;
+    let (first, how) = if whole { (start, WHOLE) } else { (segment.sequence, PART) };
+    if tls_remember(&segment.connection, first, segment.acknowledged, how) == 0 {
+        return None;
+    }
     TLS_FLOWS.get_ptr_mut(&segment.connection)
 }
 
 /// Client data of a connection whose beginning was not seen, and which will not be read.
 #[inline(always)]
 fn unknown(segment: &Segment) {
-    let mut flow = Flow { state: SETTLED, ..Flow::default() };
-    flow.client.next = segment.sequence.wrapping_add(segment.length);
-    if remember(&segment.connection, &flow).is_some()
+    let next = segment.sequence.wrapping_add(segment.length);
+    if tls_remember(&segment.connection, next, 0, UNREAD) != 0
         && let Some(stats) = stats(segment.slot)
     {
         stats.unparsed += 1;
     }
 }
 
-#[inline(always)]
-fn remember(connection: &ConnectionKey, flow: &Flow) -> Option<()> {
-    if TLS_FLOWS.insert(connection, flow, 0).is_err() {
-        count_failure(failures::TLS_FLOWS);
-        return None;
+// How a connection is remembered.
+
+/// From its first byte on.
+const WHOLE: u32 = 0;
+/// From its hello on, of which it is not known whether it comes first.
+const PART: u32 = 1;
+/// As one that is not read.
+const UNREAD: u32 = 2;
+
+/// Remembers a connection of which the client's next byte has the number `sequence`, and the server's `acknowledged`. Returns 0 if that
+/// fails. A function of its own, so that what it needs of the stack does not add to what the others need.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn tls_remember(
+    connection: *const ConnectionKey,
+    sequence: u32,
+    acknowledged: u32,
+    how: u32,
+) -> u32 {
+    if connection.is_null() {
+        return 0;
     }
-    Some(())
+    // SAFETY: the caller passes a key; the verifier knows its size by the type.
+    let connection = unsafe { *connection };
+    let mut flow = Flow::default();
+    flow.open(sequence, acknowledged, how == WHOLE);
+    if how == UNREAD {
+        flow.state = SETTLED;
+    }
+    // SAFETY: a helper without arguments.
+    flow.started_ns = unsafe { bpf_ktime_get_ns() };
+    if TLS_FLOWS.insert(&connection, &flow, 0).is_err() {
+        count_failure(failures::TLS_FLOWS);
+        return 0;
+    }
+    1
 }
 
 #[inline(always)]

@@ -13,8 +13,8 @@ use super::text::page;
 use crate::metrics::bounds::{MAX_LISTS, MAX_PORTS, MAX_RULES};
 use crate::metrics::{List, Meanings, Port, Snapshot};
 
-/// What TLS and QUIC may take of the 500 series that a site of three ports may have.
-const RESERVED: usize = 100;
+/// What may still come, of the 500 series that a site of three ports may have.
+const RESERVED: usize = 30;
 
 #[test]
 fn three_ports_leave_room_for_what_is_observed_later() {
