@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! port     -> PORTS[generation][transport, port]        PortEntry: port class, or the cell itself
-//! address  -> INDEX4[generation][bucket] -> STARTS4 -> CLASSES4          source class
+//! address  -> INDEX4[generation][bucket] (-> STARTS4) -> CLASSES4        source class
 //! classes  -> CELLS[generation][port class * stride + source class]      Cell
 //! ```
 //!
@@ -127,6 +127,44 @@ const _: () = assert!(size_of::<IndexEntry>() == 8);
 
 /// In an IPv6 class: the upper 64 bits do not decide; the other bits are the number of the entry in the table of deep prefixes.
 pub const DEEP: u32 = 1 << 31;
+
+/// Up to this shift, the IPv4 table is made of slots of 16 bits, in `CLASSES4`, bucket after bucket. A bucket in
+/// which two classes take turns is `class, class, start, start, ...`; one with more classes ([`MANY_CLASSES`]) is
+/// `class, start, class, start, class, ...`. Starts count from the first address of the bucket, of which the first class is.
+pub const SLOT_SHIFT: u32 = 16;
+/// In [`IndexEntry::inside`] of such a table: the bucket has more than two classes.
+pub const MANY_CLASSES: u32 = 1 << 31;
+
+/// Where in its bucket the start of range `number` stands, counted from 1; `many` is [`MANY_CLASSES`] or 0.
+#[inline(always)]
+pub const fn slot_of_start(many: u32, number: u32) -> u32 {
+    if many != 0 { 2 * number - 1 } else { number + 1 }
+}
+
+/// Where in its bucket the class of range `number` stands; range 0 holds the first address of the bucket.
+#[inline(always)]
+pub const fn slot_of_class(many: u32, number: u32) -> u32 {
+    if many != 0 { 2 * number } else { number & 1 }
+}
+
+/// Up to this shift, the IPv6 table is made of words: [`word6`].
+pub const WORD_SHIFT6: u32 = 48;
+/// The class in a word of an IPv6 range that is [`DEEP`]: the number of the deep entry stands in the classes of the two words in front
+/// of it, its lower half first. They have the same start, and so are never found themselves. No class has this number.
+pub const MARK_DEEP: u32 = 0xffff;
+
+/// A range of the IPv6 table where buckets are small: `offset` is below 2^48.
+#[inline(always)]
+pub const fn word6(offset: u64, class: u16) -> u64 {
+    offset << 16 | class as u64
+}
+
+/// The highest word of a range that starts at or before an address, given as its offset in the bucket. Behind the last bucket the
+/// offset is larger than any.
+#[inline(always)]
+pub const fn key6(offset: u64) -> u64 {
+    if offset >> 48 != 0 { u64::MAX } else { offset << 16 | 0xffff }
+}
 
 /// How to find the bucket of an IPv4 address. Addresses below `base` have the class `below`, those behind the last bucket belong to it.
 #[repr(C)]
@@ -269,12 +307,16 @@ pub mod feature {
 pub struct Capacities {
     /// Buckets of `INDEX4`.
     pub index4: u32,
-    /// Ranges in `STARTS4` and `CLASSES4`.
+    /// Ranges in `STARTS4`, where the table is not made of slots.
     pub ranges4: u32,
+    /// Elements of `CLASSES4`: the slots, or the classes of the ranges.
+    pub classes4: u32,
     /// Buckets of `INDEX6`.
     pub index6: u32,
-    /// Ranges in `STARTS6` and `CLASSES6`.
+    /// Starts, or words, in `STARTS6`.
     pub ranges6: u32,
+    /// Ranges in `CLASSES6`, where the table is not made of words.
+    pub classes6: u32,
     /// Entries of `DEEP6`.
     pub deep6: u32,
     /// Ranges in `LOW_STARTS6` and `LOW_CLASSES6`.

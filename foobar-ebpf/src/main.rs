@@ -11,7 +11,7 @@
 //! - [`ingress`]: what arrives: link layer, IP, verdict. [`ordinary`]: what most packets are, judged at once.
 //! - [`ports`]: TCP, UDP and protocols without ports: rules and replies. [`icmp`]: echo, errors, neighbour discovery.
 //! - [`egress`]: what leaves: flows that the server opens, egress rules.
-//! - [`policy`]: the generation in force: classify, cell. [`family`]: what differs between IPv4 and IPv6.
+//! - [`policy`]: the generation in force: ports, cells. [`sources`]: the class of a source. [`family`]: what differs between IPv4 and IPv6.
 //! - [`flows`]: replies to flows that the server opened. [`fragments`]: verdicts of first fragments. [`limits`]: token buckets.
 //! - [`verdict`]: cells of reasons that no rule gave. [`account`]: one counter a packet. [`events`]: sampled packets.
 //! - [`frame`]: a frame in the kernel. [`run`]: a live packet, or a traced one on behalf of `explain` and `replay`.
@@ -43,6 +43,7 @@ mod ports;
 mod quic;
 mod run;
 mod settings;
+mod sources;
 mod tls;
 mod verdict;
 

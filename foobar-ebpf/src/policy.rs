@@ -5,24 +5,13 @@ use core::ptr::read_volatile;
 use aya_ebpf::maps::Array;
 use foobar_common::{
     reason::Reason,
-    tables::{
-        Cell, DEEP, Generation, IndexEntry, LIMITS_LEN, Limit, MODE_AUDIT, PORTS_LEN, PortEntry,
-        Root, feature,
-    },
+    tables::{Cell, Generation, LIMITS_LEN, Limit, MODE_AUDIT, PORTS_LEN, PortEntry, Root},
 };
 
 use crate::{
-    maps::{
-        CELLS, CLASSES4, CLASSES6, DEEP6, EGRESS_PORTS, INDEX4, INDEX6, LIMITS, LOW_CLASSES6,
-        LOW_STARTS6, PORTS, ROOT, STARTS4, STARTS6, row_u16, row_u32, row_u64,
-    },
+    maps::{CELLS, EGRESS_PORTS, LIMITS, PORTS, ROOT, row_u32},
     settings,
 };
-
-/// The class that no cell has: a look-up that failed ends in a drop.
-const NO_CLASS: u32 = u32::MAX;
-/// More steps than a binary search over `u32` positions can take.
-const SEARCH_STEPS: usize = 32;
 
 /// A view of the policy in force.
 pub struct Policy {
@@ -153,146 +142,4 @@ impl Policy {
         // SAFETY: the element of an array map lives as long as the map.
         Some(unsafe { *limit })
     }
-
-    /// The class of an IPv4 source, given in host byte order.
-    #[inline(always)]
-    pub fn class4(&self, address: u32) -> u32 {
-        if !settings::has(feature::SOURCES4) {
-            return 0;
-        }
-        let index = &self.generation().index4;
-        if address < index.base {
-            return index.below;
-        }
-        let bucket = clamp((address - index.base) >> (index.shift & 31), index.last);
-        let Some(entry) = bucket_of(&INDEX4, self.active() * settings::index4() + bucket) else {
-            return NO_CLASS;
-        };
-        if entry.inside == 0 {
-            return entry.value;
-        }
-        if entry.inside > 3 {
-            return class_in_bucket4(self.active(), entry.value, entry.inside, address);
-        }
-        let mut position = self.active() * settings::ranges4() + entry.value;
-        let half = (entry.inside + 1) >> 1;
-        if starts_by(position + half, address) {
-            position += half;
-        }
-        if entry.inside > 1 && starts_by(position + 1, address) {
-            position += 1;
-        }
-        match row_u16(&CLASSES4, position) {
-            Some(class) => class as u32,
-            None => NO_CLASS,
-        }
-    }
-
-    /// The class of an IPv6 source, given as two words in host byte order.
-    #[inline(always)]
-    pub fn class6(&self, high: u64, low: u64) -> u32 {
-        if !settings::has(feature::SOURCES6) {
-            return 0;
-        }
-        let class = self.class_of_upper(high);
-        if settings::has(feature::DEEP6) && class & DEEP != 0 && class != NO_CLASS {
-            return self.class_of_lower(class & !DEEP, low);
-        }
-        class
-    }
-
-    #[inline(always)]
-    fn class_of_upper(&self, high: u64) -> u32 {
-        let index = &self.generation().index6;
-        if high < index.base {
-            return index.below;
-        }
-        let bucket = (high - index.base) >> (index.shift & 63);
-        let bucket = if bucket > index.last as u64 { index.last } else { bucket as u32 };
-        let Some(entry) = bucket_of(&INDEX6, self.active() * settings::index6() + bucket) else {
-            return NO_CLASS;
-        };
-        if entry.inside == 0 {
-            return entry.value;
-        }
-        let base = self.active() * settings::ranges6();
-        let position = search(entry, |position| Some(row_u64(&STARTS6, base + position)? <= high));
-        row_u32(&CLASSES6, base + position).unwrap_or(NO_CLASS)
-    }
-
-    /// The class of an address in a /64 that holds longer prefixes.
-    #[inline(always)]
-    fn class_of_lower(&self, deep: u32, low: u64) -> u32 {
-        let Some(entry) = bucket_of(&DEEP6, self.active() * settings::deep6() + deep) else {
-            return NO_CLASS;
-        };
-        if entry.inside == 0 {
-            return entry.value;
-        }
-        let base = self.active() * settings::low6();
-        let position =
-            search(entry, |position| Some(row_u64(&LOW_STARTS6, base + position)? <= low));
-        match row_u16(&LOW_CLASSES6, base + position) {
-            Some(class) => class as u32,
-            None => NO_CLASS,
-        }
-    }
-}
-
-/// Whether the range at this position of the table starts at or before the address.
-#[inline(always)]
-fn starts_by(position: u32, address: u32) -> bool {
-    match row_u32(&STARTS4, position) {
-        Some(start) => start <= address,
-        None => false,
-    }
-}
-
-/// The class of an address in a bucket of the IPv4 index that holds the start of a range. A global function: the kernel verifies it
-/// once, for any arguments.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn class_in_bucket4(active: u32, value: u32, inside: u32, address: u32) -> u32 {
-    let base = (active & 1) * settings::ranges4();
-    let position = search(IndexEntry { value, inside }, |position| {
-        Some(row_u32(&STARTS4, base + position)? <= address)
-    });
-    match row_u16(&CLASSES4, base + position) {
-        Some(class) => class as u32,
-        None => NO_CLASS,
-    }
-}
-
-#[inline(always)]
-fn clamp(value: u32, most: u32) -> u32 {
-    if value > most { most } else { value }
-}
-
-#[inline(always)]
-fn bucket_of(map: &Array<IndexEntry>, index: u32) -> Option<IndexEntry> {
-    let entry = map.get_ptr(index)?;
-    // SAFETY: the element of an array map lives as long as the map.
-    Some(unsafe { *entry })
-}
-
-/// Position of the last range in the bucket that does not start behind the address.
-#[inline(always)]
-fn search(entry: IndexEntry, starts_before: impl Fn(u32) -> Option<bool>) -> u32 {
-    let mut position = entry.value;
-    let mut left = entry.inside;
-    for _ in 0..SEARCH_STEPS {
-        if left == 0 {
-            break;
-        }
-        let half = (left + 1) >> 1;
-        match starts_before(position + half) {
-            Some(true) => position += half,
-            Some(false) => {}
-            None => break,
-        }
-        // One more than is left where the range does start behind the address. Both ways go on with the same numbers, so the
-        // verifier need not follow both.
-        left >>= 1;
-    }
-    position
 }

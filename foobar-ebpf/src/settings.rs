@@ -11,8 +11,10 @@ static FEATURES: u32 = 0;
 static CAPACITIES: Capacities = Capacities {
     index4: 0,
     ranges4: 0,
+    classes4: 0,
     index6: 0,
     ranges6: 0,
+    classes6: 0,
     deep6: 0,
     low6: 0,
     cells: 0,
@@ -61,12 +63,16 @@ constant! {
     features: u32 = FEATURES;
     /// Buckets of one generation of `INDEX4`.
     index4: u32 = CAPACITIES.index4;
-    /// Ranges of one generation of `STARTS4` and `CLASSES4`.
+    /// Ranges of one generation of `STARTS4`.
     ranges4: u32 = CAPACITIES.ranges4;
+    /// Elements of one generation of `CLASSES4`.
+    classes4: u32 = CAPACITIES.classes4;
     /// Buckets of one generation of `INDEX6`.
     index6: u32 = CAPACITIES.index6;
-    /// Ranges of one generation of `STARTS6` and `CLASSES6`.
+    /// Ranges of one generation of `STARTS6`.
     ranges6: u32 = CAPACITIES.ranges6;
+    /// Ranges of one generation of `CLASSES6`.
+    classes6: u32 = CAPACITIES.classes6;
     /// Entries of one generation of `DEEP6`.
     deep6: u32 = CAPACITIES.deep6;
     /// Ranges of one generation of `LOW_STARTS6` and `LOW_CLASSES6`.

@@ -92,6 +92,14 @@ impl Sandbox {
         self.instance.ingress()
     }
 
+    /// Kernel memory of the policy's tables, in bytes, as the kernel accounts it.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn table_memory(&self) -> std::io::Result<u64> {
+        self.instance.table_memory()
+    }
+
     /// The programs as they were loaded.
     pub fn programs(&self) -> &[ProgramFacts] {
         &self.instance.facts

@@ -28,7 +28,7 @@ use super::{
     error::{ErrorKind, KernelError},
     folders::{self, Folders},
     messages::Messages,
-    sys::{memory::Region, object, rcu},
+    sys::{map, memory::Region, object, rcu},
 };
 use crate::policy::compile::Compiled;
 
@@ -229,6 +229,12 @@ impl Instance {
 
     pub fn map(&self, name: &'static str) -> Result<BorrowedFd<'_>, KernelError> {
         self.maps.get(name).map(OwnedFd::as_fd).ok_or_else(|| missing(name))
+    }
+
+    /// Kernel memory of the tables that a policy is written to, in bytes (`memlock` of /proc/PID/fdinfo).
+    pub fn table_memory(&self) -> std::io::Result<u64> {
+        let tables = tables::map_sizes(&self.capacities, self.features);
+        tables.iter().filter_map(|(name, _)| self.maps.get(*name)).map(map::memory).sum()
     }
 
     /// Pins programs and tables of the instance, but not `persistent` maps, as number `number`.

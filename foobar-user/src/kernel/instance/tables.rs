@@ -7,11 +7,11 @@ use std::{
 };
 
 use foobar_common::tables::{
-    Capacities, GENERATIONS, LIMITS_LEN, PORTS_LEN, ROW_BYTES, ROW_U16, feature,
+    Capacities, GENERATIONS, IndexEntry, LIMITS_LEN, PORTS_LEN, ROW_BYTES, ROW_U16, feature,
 };
 
 use crate::{
-    kernel::sys::{memory, plain::Plain},
+    kernel::sys::{memory::Region, plain::Plain},
     policy::compile::Compiled,
 };
 
@@ -22,20 +22,33 @@ const UNUSED: u32 = ROW_U16;
 /// Bytes that an instance may hold beyond what it needs before an exact fit makes it anew.
 const TOO_MUCH: u64 = 4 << 20;
 
-/// How large the tables of a new instance should be for a policy with these needs: a quarter more.
+/// An index of so many buckets has no room for twice as many.
+const MANY_BUCKETS: u32 = 1 << 16;
+/// Elements that a table has beyond what it needs, at most: a million prefixes have a few megabytes to grow into.
+const MOST_ROOM: u32 = 1 << 17;
+
+/// How large the tables of a new instance should be for a policy with these needs: a quarter more, up to a bound.
 pub(super) fn roomy(needs: &Capacities, features: u32, counters: u32) -> Capacities {
     let room = |wanted: bool, needed: u32| {
         if !wanted {
             return UNUSED.max(needed.next_multiple_of(ROW_U16));
         }
-        needed.saturating_add(needed / 4).max(LEAST).next_multiple_of(ROW_U16)
+        needed.saturating_add((needed / 4).min(MOST_ROOM)).max(LEAST).next_multiple_of(ROW_U16)
+    };
+    // The number of buckets doubles with the number of ranges, up to which it varies.
+    let buckets = |wanted: bool, needed: u32| {
+        let most = needed.next_power_of_two();
+        let roomy = if most < MANY_BUCKETS { 2 * most } else { most };
+        if wanted { roomy.max(LEAST) } else { UNUSED.max(needed.next_multiple_of(ROW_U16)) }
     };
     let has = |bit| features & bit != 0;
     Capacities {
-        index4: room(has(feature::SOURCES4), needs.index4),
+        index4: buckets(has(feature::SOURCES4), needs.index4),
         ranges4: room(has(feature::SOURCES4), needs.ranges4),
-        index6: room(has(feature::SOURCES6), needs.index6),
+        classes4: room(has(feature::SOURCES4), needs.classes4),
+        index6: buckets(has(feature::SOURCES6), needs.index6),
         ranges6: room(has(feature::SOURCES6), needs.ranges6),
+        classes6: room(has(feature::SOURCES6), needs.classes6),
         deep6: room(has(feature::DEEP6), needs.deep6),
         low6: room(has(feature::DEEP6), needs.low6),
         cells: room(true, needs.cells),
@@ -47,8 +60,10 @@ pub(super) fn roomy(needs: &Capacities, features: u32, counters: u32) -> Capacit
 pub(super) fn fits(needs: &Capacities, capacities: &Capacities) -> bool {
     needs.index4 <= capacities.index4
         && needs.ranges4 <= capacities.ranges4
+        && needs.classes4 <= capacities.classes4
         && needs.index6 <= capacities.index6
         && needs.ranges6 <= capacities.ranges6
+        && needs.classes6 <= capacities.classes6
         && needs.deep6 <= capacities.deep6
         && needs.low6 <= capacities.low6
         && needs.cells <= capacities.cells
@@ -62,13 +77,20 @@ pub(super) fn wasteful(needs: &Capacities, capacities: &Capacities) -> bool {
 
 /// Kernel memory of both generations.
 fn bytes(capacities: &Capacities) -> u64 {
-    let Capacities { index4, ranges4, index6, ranges6, deep6, low6, cells, counters: _ } =
-        *capacities;
-    let sum =
-        [(index4, 8), (ranges4, 6), (index6, 8), (ranges6, 12), (deep6, 8), (low6, 10), (cells, 4)]
-            .iter()
-            .map(|&(elements, size)| u64::from(elements) * size)
-            .sum::<u64>();
+    let sum = [
+        (capacities.index4, 8),
+        (capacities.ranges4, 4),
+        (capacities.classes4, 2),
+        (capacities.index6, 8),
+        (capacities.ranges6, 8),
+        (capacities.classes6, 4),
+        (capacities.deep6, 8),
+        (capacities.low6, 10),
+        (capacities.cells, 4),
+    ]
+    .iter()
+    .map(|&(elements, size)| u64::from(elements) * size)
+    .sum::<u64>();
     sum * u64::from(GENERATIONS)
 }
 
@@ -84,10 +106,10 @@ pub(super) fn map_sizes(capacities: &Capacities, features: u32) -> [(&'static st
         ("EGRESS_PORTS", if features & feature::EGRESS != 0 { whole(PORTS_LEN) } else { 1 }),
         ("INDEX4", whole(capacities.index4)),
         ("STARTS4", rows(capacities.ranges4, 4)),
-        ("CLASSES4", rows(capacities.ranges4, 2)),
+        ("CLASSES4", rows(capacities.classes4, 2)),
         ("INDEX6", whole(capacities.index6)),
         ("STARTS6", rows(capacities.ranges6, 8)),
-        ("CLASSES6", rows(capacities.ranges6, 4)),
+        ("CLASSES6", rows(capacities.classes6, 4)),
         ("DEEP6", whole(capacities.deep6)),
         ("LOW_STARTS6", rows(capacities.low6, 8)),
         ("LOW_CLASSES6", rows(capacities.low6, 2)),
@@ -110,12 +132,8 @@ pub(super) fn write(
     {
         writer.table("EGRESS_PORTS", PORTS_LEN, ports)?;
     }
-    writer.table("INDEX4", capacities.index4, &policy.v4.index)?;
-    writer.table("STARTS4", capacities.ranges4, &policy.v4.starts)?;
-    writer.table("CLASSES4", capacities.ranges4, &policy.v4.classes)?;
-    writer.table("INDEX6", capacities.index6, &policy.v6.index)?;
-    writer.table("STARTS6", capacities.ranges6, &policy.v6.starts)?;
-    writer.table("CLASSES6", capacities.ranges6, &policy.v6.classes)?;
+    writer.sources4(capacities, policy)?;
+    writer.sources6(capacities, policy)?;
     writer.table("DEEP6", capacities.deep6, &policy.v6.deep)?;
     writer.table("LOW_STARTS6", capacities.low6, &policy.v6.low_starts)?;
     writer.table("LOW_CLASSES6", capacities.low6, &policy.v6.low_classes)?;
@@ -135,17 +153,107 @@ impl Writer<'_> {
         capacity: u32,
         values: &[T],
     ) -> Result<(), (&'static str, io::Error)> {
-        if values.is_empty() {
+        let Some(mut region) = self.region::<T>(name, capacity, values.len())? else {
             return Ok(());
+        };
+        region.write(0, values);
+        Ok(())
+    }
+
+    /// Writes the IPv4 table in its packed form, if it has one.
+    fn sources4(
+        &self,
+        capacities: &Capacities,
+        policy: &Compiled,
+    ) -> Result<(), (&'static str, io::Error)> {
+        let (v4, needs) = (&policy.v4, policy.needs());
+        let slots = self.region::<u16>("CLASSES4", capacities.classes4, needs.classes4 as usize)?;
+        let index = self.region::<IndexEntry>("INDEX4", capacities.index4, v4.index.len())?;
+        let (mut slots, mut index) = (slots.map(Stream::new), index.map(Stream::new));
+        let mut slot = |value| slots.iter_mut().for_each(|slots| slots.push(value));
+        let mut bucket = |entry| index.iter_mut().for_each(|index| index.push(entry));
+        if policy.write_slots4(&mut bucket, &mut slot) {
+            return Ok(());
+        }
+        v4.index.iter().for_each(|entry| bucket(*entry));
+        v4.classes.iter().for_each(|class| slot(*class));
+        self.table("STARTS4", capacities.ranges4, &v4.starts)
+    }
+
+    /// The same for IPv6.
+    fn sources6(
+        &self,
+        capacities: &Capacities,
+        policy: &Compiled,
+    ) -> Result<(), (&'static str, io::Error)> {
+        let (v6, needs) = (&policy.v6, policy.needs());
+        let words = self.region::<u64>("STARTS6", capacities.ranges6, needs.ranges6 as usize)?;
+        let index = self.region::<IndexEntry>("INDEX6", capacities.index6, v6.index.len())?;
+        let (mut words, mut index) = (words.map(Stream::new), index.map(Stream::new));
+        let mut word = |value| words.iter_mut().for_each(|words| words.push(value));
+        let mut bucket = |entry| index.iter_mut().for_each(|index| index.push(entry));
+        if policy.write_words6(&mut bucket, &mut word) {
+            return Ok(());
+        }
+        v6.index.iter().for_each(|entry| bucket(*entry));
+        v6.starts.iter().for_each(|start| word(*start));
+        self.table("CLASSES6", capacities.classes6, &v6.classes)
+    }
+
+    /// The part of a table that belongs to the generation, as long as its values; nothing for none.
+    fn region<T>(
+        &self,
+        name: &'static str,
+        capacity: u32,
+        length: usize,
+    ) -> Result<Option<Region>, (&'static str, io::Error)> {
+        if length == 0 {
+            return Ok(None);
         }
         let fail = |text: &str| (name, io::Error::other(text));
         let map =
             self.maps.get(name).ok_or_else(|| fail("the kernel programs have no such map"))?;
-        if values.len() > capacity as usize {
+        if length > capacity as usize {
             return Err(fail("the policy is larger than the table"));
         }
         let offset = self.generation as usize * capacity as usize * size_of::<T>();
-        memory::write(map.as_fd(), offset, values).map_err(|error| (name, error))
+        let region = Region::map(map.as_fd(), offset, length * size_of::<T>());
+        region.map(Some).map_err(|error| (name, error))
+    }
+}
+
+/// Writes values that are made on the way, some at a time, so that a large table needs no copy in this process.
+struct Stream<T: Plain> {
+    region: Region,
+    written: usize,
+    part: Vec<T>,
+}
+
+impl<T: Plain> Stream<T> {
+    const PART: usize = 1024;
+
+    fn new(region: Region) -> Self {
+        Stream { region, written: 0, part: Vec::with_capacity(Self::PART) }
+    }
+
+    #[inline]
+    fn push(&mut self, value: T) {
+        self.part.push(value);
+        if self.part.len() == Self::PART {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.region.write(self.written, &self.part);
+        self.written += size_of_val(self.part.as_slice());
+        self.part.clear();
+    }
+}
+
+impl<T: Plain> Drop for Stream<T> {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 
@@ -167,7 +275,7 @@ mod tests {
         assert!(fits(&needs, &made) && !wasteful(&needs, &made));
         assert_eq!(
             (made.ranges4, made.ranges6, made.cells, made.counters),
-            (1_250_016, 32, 1024, 4096)
+            (1_131_072, 32, 1024, 4096)
         );
         for elements in [made.ranges4, made.index4, made.ranges6, made.low6, made.cells] {
             assert_eq!(elements % ROW_U16, 0);

@@ -69,6 +69,21 @@ impl Code {
         self.push(0x24, (to, 0), 0, factor as i32).push(0x04, (to, 0), 0, summand as i32)
     }
 
+    /// `to += from`
+    pub fn add_register(&mut self, to: u8, from: u8) -> &mut Self {
+        self.push(0x0f, (to, from), 0, 0)
+    }
+
+    /// `to &= immediate`
+    pub fn and(&mut self, to: u8, immediate: i32) -> &mut Self {
+        self.push(0x57, (to, 0), 0, immediate)
+    }
+
+    /// `to ^= immediate`
+    pub fn xor(&mut self, to: u8, immediate: i32) -> &mut Self {
+        self.push(0xa7, (to, 0), 0, immediate)
+    }
+
     /// `to *= immediate`
     pub fn multiply(&mut self, to: u8, immediate: i32) -> &mut Self {
         self.push(0x27, (to, 0), 0, immediate)
@@ -92,6 +107,21 @@ impl Code {
     /// `*(u32 *)(to + offset) = from`
     pub fn write(&mut self, to: u8, offset: i16, from: u8) -> &mut Self {
         self.push(0x63, (to, from), offset, 0)
+    }
+
+    /// `*(u16 *)(to + offset) = from`
+    pub fn write_half(&mut self, to: u8, offset: i16, from: u8) -> &mut Self {
+        self.push(0x6b, (to, from), offset, 0)
+    }
+
+    /// `*(u32 *)(to + offset) = immediate`
+    pub fn store(&mut self, to: u8, offset: i16, immediate: i32) -> &mut Self {
+        self.push(0x62, (to, 0), offset, immediate)
+    }
+
+    /// Skips `instructions` if `left` is 0.
+    pub fn skip_if_zero(&mut self, left: u8, instructions: i16) -> &mut Self {
+        self.push(0x15, (left, 0), instructions, 0)
     }
 
     /// Skips `instructions` if `left > right`.

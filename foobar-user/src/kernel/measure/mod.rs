@@ -1,8 +1,10 @@
 //! Running XDP programs many times, for the benchmark: our own, the two that do nothing, and a peer's.
 //!
-//! Nothing is attached here, and no other part of the project runs programs for their speed.
+//! No other part of the project runs programs for their speed.
 
 mod assemble;
+mod flood;
+mod slow;
 mod sources;
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -13,14 +15,11 @@ use super::{
     error::KernelError,
     instance::ProgramFacts,
     sandbox::Sandbox,
-    sys::{self, object, plain::bytes},
-    trace::XdpContext,
+    sys::{self, link, object},
 };
 use assemble::Code;
+pub use flood::Flood;
 pub use sources::RandomSources;
-
-/// linux/bpf.h: hand each run a packet of its own, which goes where the verdict says.
-const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
 /// A verdict of an XDP program (`enum xdp_action` of linux/bpf.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +45,13 @@ pub struct Ran {
 /// An XDP program that is measured.
 pub struct Subject {
     program: OwnedFd,
-    /// The table of programs that it needs.
+    /// The table of programs that it needs: the kernel empties it when its last descriptor is closed.
     _programs: Option<OwnedFd>,
+}
+
+/// A program that is attached to an interface as long as this exists.
+pub struct Attached {
+    _link: OwnedFd,
 }
 
 impl Subject {
@@ -103,28 +107,14 @@ impl Subject {
         Ok(unsafe { Ran { verdict: attr.test.retval, nanoseconds: attr.test.duration } })
     }
 
-    /// Makes `count` live packets of a frame and does with each what the program says, on behalf of an interface of the calling
-    /// thread's network namespace: [`Action::Transmit`] sends it out there. One call costs some 25 ms beside the packets.
+    /// Attaches the program to an interface of the calling thread's network namespace, in the driver, until the result is dropped.
     ///
     /// # Errors
-    /// Before Linux 5.18; if a signal came in between.
-    pub fn flood(&self, frame: &[u8], count: u32, interface: u32) -> Result<(), KernelError> {
-        let context = XdpContext {
-            data_end: frame.len() as u32,
-            ingress_ifindex: interface,
-            ..XdpContext::default()
-        };
-        let mut attr = sys::attributes();
-        attr.test.prog_fd = self.program.as_raw_fd() as u32;
-        attr.test.data_in = frame.as_ptr() as u64;
-        attr.test.data_size_in = frame.len() as u32;
-        attr.test.ctx_in = bytes(&context).as_ptr() as u64;
-        attr.test.ctx_size_in = size_of::<XdpContext>() as u32;
-        attr.test.repeat = count;
-        attr.test.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
-        // SAFETY: frame and context outlive the call and are as long as said; nothing is written back.
-        unsafe { sys::bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr) }.map(drop).map_err(|error| {
-            KernelError::call("cannot make live packets (BPF_F_TEST_XDP_LIVE_FRAMES)", error)
+    /// If the interface has a program already, or its driver takes none.
+    pub fn attach(&self, interface: u32) -> Result<Attached, KernelError> {
+        let link = link::attach_xdp(self.program(), interface, link::XDP_FLAGS_DRV_MODE);
+        link.map(|link| Attached { _link: link }).map_err(|error| {
+            KernelError::call(format!("cannot attach a program to interface {interface}"), error)
         })
     }
 

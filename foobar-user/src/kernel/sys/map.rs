@@ -10,6 +10,13 @@ use aya_obj::generated::{bpf_cmd, bpf_map_info, bpf_map_type};
 use super::{attributes, bpf, bpf_descriptor, object, plain};
 use plain::Plain;
 
+/// Kernel memory of a map, in bytes, as the kernel accounts it: `memlock` of /proc/PID/fdinfo.
+pub(in crate::kernel) fn memory(map: &OwnedFd) -> io::Result<u64> {
+    let facts = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd()))?;
+    let bytes = facts.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok());
+    bytes.ok_or_else(|| io::Error::other("the kernel does not tell the memory of a map"))
+}
+
 /// What makes a map: its type (`enum bpf_map_type` of linux/bpf.h), sizes in bytes, number of elements and flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::kernel) struct MapSpec {

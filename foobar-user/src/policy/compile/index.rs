@@ -1,14 +1,29 @@
-//! The index of a range table: which ranges lie in each of up to 65,536 equal buckets.
+//! The index of a range table: which ranges lie in each of a number of equal buckets.
 //!
 //! A small table wants a small index that stays in the cache, so the buckets span only the part of the address space that
-//! has ranges, and there are about one to two of them for each range.
+//! has ranges, and there are about one to two of them for each range, up to 65,536. A large table, which is in no cache, wants
+//! the ranges of a bucket within a cache line or two: it has more.
 
 use foobar_common::tables::IndexEntry;
 
 use crate::policy::net::Word;
 
-/// Most buckets: 512 KiB of index.
-pub(super) const MAX_BUCKETS: u64 = 1 << 16;
+/// Buckets that a table gets without asking for the size of its buckets: 512 KiB of index.
+const FEW_BUCKETS: u64 = 1 << 16;
+/// Most buckets: 1 MiB of index. More of them would make buckets smaller, but the whole larger than what the processor's table of
+/// recent pages covers, which costs more (measured: docs/performance.md).
+const MAX_BUCKETS: u64 = 1 << 17;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Number of buckets for so many ranges of this width: those of a large table shall have a line each.
+fn wanted<W>(ranges: usize) -> u64 {
+    let few = (2 * ranges as u64).next_power_of_two().min(FEW_BUCKETS);
+    // IPv4 ranges are halves of their starts in a large table.
+    let bytes = if size_of::<W>() == 4 { 2 } else { size_of::<W>() };
+    let lines = (ranges * bytes / LINE) as u64;
+    few.max(lines.next_power_of_two().min(MAX_BUCKETS))
+}
 
 /// How the kernel finds the bucket of an address ([`foobar_common::tables::Index4`] and `Index6`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +46,7 @@ pub(super) fn build<W: Word + Into<u64> + TryFrom<u64>>(
         return Shape { below: class(0), ..Shape::default() };
     };
     let span = (*highest).into() - (*base).into();
-    let wanted = (2 * starts.len() as u64).next_power_of_two().min(MAX_BUCKETS);
+    let wanted = wanted::<W>(starts.len());
     // The lowest shift that needs no more buckets than wanted; `wanted` is 4 or more, so the shift is below the word's width.
     let shift = (u64::BITS - span.leading_zeros()).saturating_sub(wanted.trailing_zeros());
     let last = span >> shift;
@@ -101,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn one_to_two_buckets_a_range_up_to_the_bound() {
+    fn buckets_suit_the_number_of_ranges() {
         for bits in [20, 32, 64] {
-            for count in [2, 3, 10, 1000, 200_000] {
+            for count in [2, 3, 10, 1000, 200_000, 1_500_000] {
                 let starts = random(count, bits);
                 let (_, buckets) = check(&starts);
                 assert!(
-                    buckets <= 1 << 16 && buckets <= 4 * starts.len(),
+                    buckets as u64 <= MAX_BUCKETS && buckets <= 4 * starts.len(),
                     "{buckets} for {}",
                     starts.len()
                 );

@@ -22,36 +22,46 @@ impl Compiled {
     /// The source class of an address.
     pub fn source_class(&self, address: IpAddr) -> u32 {
         match address {
-            IpAddr::V4(address) => {
-                let (address, index) = (address.to_bits(), &self.generation.index4);
-                if address < index.base {
-                    return index.below;
-                }
-                let bucket = ((address - index.base) >> index.shift).min(index.last);
-                in_bucket(self.v4.index[bucket as usize], &self.v4.starts, address, |at| {
-                    u32::from(self.v4.classes[at])
-                })
-            }
+            IpAddr::V4(address) => self.class4(address.to_bits()),
             IpAddr::V6(address) => {
                 let (upper, lower) = ((address.to_bits() >> 64) as u64, address.to_bits() as u64);
-                let index = &self.generation.index6;
-                let class = if upper < index.base {
-                    index.below
-                } else {
-                    let bucket = ((upper - index.base) >> index.shift).min(u64::from(index.last));
-                    in_bucket(self.v6.index[bucket as usize], &self.v6.starts, upper, |at| {
-                        self.v6.classes[at]
-                    })
-                };
+                let class = self.class_of_upper(upper);
                 if class & DEEP == 0 {
                     return class;
                 }
                 let entry = self.v6.deep[(class & !DEEP) as usize];
-                in_bucket(entry, &self.v6.low_starts, lower, |at| {
-                    u32::from(self.v6.low_classes[at])
-                })
+                if entry.inside == 0 {
+                    return entry.value;
+                }
+                u32::from(self.v6.low_classes[last(entry, |at| self.v6.low_starts[at] <= lower)])
             }
         }
+    }
+
+    fn class4(&self, address: u32) -> u32 {
+        let index = &self.generation.index4;
+        if address < index.base {
+            return index.below;
+        }
+        let bucket = ((address - index.base) >> index.shift).min(index.last);
+        let entry = self.v4.index[bucket as usize];
+        if entry.inside == 0 {
+            return entry.value;
+        }
+        u32::from(self.v4.classes[last(entry, |at| self.v4.starts[at] <= address)])
+    }
+
+    fn class_of_upper(&self, upper: u64) -> u32 {
+        let index = &self.generation.index6;
+        if upper < index.base {
+            return index.below;
+        }
+        let bucket = ((upper - index.base) >> index.shift).min(u64::from(index.last));
+        let entry = self.v6.index[bucket as usize];
+        if entry.inside == 0 {
+            return entry.value;
+        }
+        self.v6.classes[last(entry, |at| self.v6.starts[at] <= upper)]
     }
 
     /// The verdict for an incoming packet that belongs to no flow: to this port (0 for protocols without ports), from a source
@@ -74,17 +84,18 @@ impl Compiled {
     }
 }
 
-/// The class of an address, given its bucket: the last range that starts at or before it.
-fn in_bucket<W: Copy + Ord>(
-    entry: IndexEntry,
-    starts: &[W],
-    address: W,
-    class: impl Fn(usize) -> u32,
-) -> u32 {
-    if entry.inside == 0 {
-        return entry.value;
+/// The last range of a bucket that starts at or before an address.
+fn last(entry: IndexEntry, starts_before: impl Fn(usize) -> bool) -> usize {
+    let first = entry.value as usize;
+    // Positions are in order, as a slice of them would be.
+    let (mut low, mut high) = (first, first + entry.inside as usize);
+    while low < high {
+        let middle = (low + high).div_ceil(2);
+        if starts_before(middle) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
     }
-    let (first, inside) = (entry.value as usize, entry.inside as usize);
-    let further = starts[first + 1..=first + inside].partition_point(|start| *start <= address);
-    class(first + further)
+    low
 }

@@ -13,6 +13,8 @@ mod groups;
 mod index;
 mod limits;
 mod lookup;
+mod packed4;
+mod packed6;
 mod ports;
 mod sources;
 mod sweep;
@@ -24,8 +26,8 @@ mod tests;
 use std::sync::Arc;
 
 use foobar_common::tables::{
-    Capacities, Cell, Generation, Index4, Index6, Limit, MODE_AUDIT, MODE_ENFORCE, PORT_HTTP,
-    PORT_TLS, PortEntry, ROW_U16, feature,
+    Capacities, Cell, Generation, Index4, Index6, IndexEntry, Limit, MODE_AUDIT, MODE_ENFORCE,
+    PORT_HTTP, PORT_TLS, PortEntry, ROW_U16, feature,
 };
 
 pub use error::CompileError;
@@ -33,7 +35,7 @@ pub use lookup::port_index;
 pub use table::Table4;
 pub use table6::Table6;
 
-use self::{cells::Rows, groups::Band, sources::Sources};
+use self::{cells::Rows, groups::Band, packed4::Packed4, packed6::Packed6, sources::Sources};
 use super::{
     labels::Labels,
     model::{Action, Mode, Policy},
@@ -63,22 +65,69 @@ pub struct Compiled {
     pub counters: u32,
     /// Slots that belonged to another port before: their connection counters are to be set to 0.
     pub reused_slots: Vec<u8>,
+    needs: Capacities,
 }
 
 impl Compiled {
     /// How large the tables must be for it.
     pub fn needs(&self) -> Capacities {
+        self.needs
+    }
+
+    fn measure(&self) -> Capacities {
         let rows = |elements: usize| (elements as u32).next_multiple_of(ROW_U16);
+        let shape = self.shape4();
+        let slots = Packed4::of(&self.v4, &shape);
+        let shape = self.shape6();
+        let words = Packed6::of(&self.v6, &shape);
         Capacities {
             index4: self.v4.index.len() as u32,
-            ranges4: rows(self.v4.starts.len()),
+            ranges4: if slots.is_some() { 0 } else { rows(self.v4.starts.len()) },
+            classes4: rows(slots.map_or(self.v4.classes.len(), |packed| packed.len())),
             index6: self.v6.index.len() as u32,
-            ranges6: rows(self.v6.starts.len()),
+            ranges6: rows(words.as_ref().map_or(self.v6.starts.len(), Packed6::len)),
+            classes6: if words.is_some() { 0 } else { rows(self.v6.starts.len()) },
             deep6: self.v6.deep.len() as u32,
             low6: rows(self.v6.low_starts.len()),
             cells: rows(self.cells.len()),
             counters: self.counters,
         }
+    }
+}
+
+/// The ranges of a policy as the kernel's tables hold them.
+impl Compiled {
+    fn shape4(&self) -> index::Shape<u32> {
+        let Index4 { base, shift, last, below } = self.generation.index4;
+        index::Shape { base, shift, last, below }
+    }
+
+    /// Writes the IPv4 table as slots, in order: calls `bucket` with each entry of the index and `slot` with each slot. Says whether
+    /// the table is of that form; else it is [`Compiled::v4`] as it stands.
+    pub fn write_slots4(&self, bucket: impl FnMut(IndexEntry), slot: impl FnMut(u16)) -> bool {
+        let shape = self.shape4();
+        let packed = Packed4::of(&self.v4, &shape);
+        let is_packed = packed.is_some();
+        if let Some(packed) = packed {
+            packed.write(bucket, slot);
+        }
+        is_packed
+    }
+
+    fn shape6(&self) -> index::Shape<u64> {
+        let Index6 { base, shift, last, below, padding: _ } = self.generation.index6;
+        index::Shape { base, shift, last, below }
+    }
+
+    /// Writes the IPv6 table as words, in order, as [`Compiled::write_slots4`] does.
+    pub fn write_words6(&self, bucket: impl FnMut(IndexEntry), word: impl FnMut(u64)) -> bool {
+        let shape = self.shape6();
+        let packed = Packed6::of(&self.v6, &shape);
+        let is_packed = packed.is_some();
+        if let Some(packed) = packed {
+            packed.write(bucket, word);
+        }
+        is_packed
     }
 }
 
@@ -140,7 +189,7 @@ fn assemble(
     let egress_ports = if policy.egress.is_active() { Some(rows.egress()?) } else { None };
     let cells = rows.cells;
     let generation = generation(policy, sources);
-    Ok(Compiled {
+    let mut compiled = Compiled {
         features: features(policy, sources),
         generation,
         ports,
@@ -151,7 +200,10 @@ fn assemble(
         limits: limits::table(policy, hz),
         counters: labels.len(),
         reused_slots,
-    })
+        needs: Capacities::default(),
+    };
+    compiled.needs = compiled.measure();
+    Ok(compiled)
 }
 
 fn generation(policy: &Policy, sources: &Sources) -> Generation {

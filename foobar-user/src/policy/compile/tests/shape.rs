@@ -47,11 +47,11 @@ pub(super) fn check(compiled: &Compiled) {
 
     let index4 = &generation.index4;
     assert_eq!(index4.last as usize + 1, v4.index.len());
-    assert!(index4.shift < 32 && v4.index.len() <= 1 << 16);
+    assert!(index4.shift < 32 && v4.index.len() <= 1 << 19);
     assert_eq!(index4.base, v4.starts.get(1).copied().unwrap_or(0));
     let index6 = &generation.index6;
     assert_eq!(index6.last as usize + 1, v6.index.len());
-    assert!(index6.shift < 64 && v6.index.len() <= 1 << 16);
+    assert!(index6.shift < 64 && v6.index.len() <= 1 << 19);
     let fits = |entries: &[IndexEntry], ranges: usize| {
         entries
             .iter()
@@ -77,10 +77,14 @@ pub(super) fn check(compiled: &Compiled) {
         }
     }
     let needs = compiled.needs();
-    for rows in [needs.ranges4, needs.ranges6, needs.low6, needs.cells] {
+    for rows in [needs.ranges4, needs.classes4, needs.ranges6, needs.low6, needs.cells] {
         assert_eq!(rows % ROW_U16, 0);
     }
-    assert!(
-        needs.ranges4 as usize >= v4.starts.len() && needs.low6 as usize >= v6.low_starts.len()
-    );
+    assert!(needs.low6 as usize >= v6.low_starts.len());
+    // Starts and classes, or what is made of them.
+    if needs.ranges4 > 0 {
+        assert!(needs.ranges4.min(needs.classes4) as usize >= v4.starts.len());
+    } else {
+        assert!(index4.shift <= foobar_common::tables::SLOT_SHIFT);
+    }
 }
