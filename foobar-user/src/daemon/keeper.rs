@@ -144,6 +144,7 @@ impl Keeper {
                     if received == 0 || self.answer(batch.drain(..)) {
                         return;
                     }
+                    self.settle();
                 }
             }
         }

@@ -64,6 +64,7 @@ pub use options::Options;
 use self::{keeper::Keeper, preflight::Claims};
 use crate::{
     control::{command::Handle, server},
+    kernel,
     metrics::web,
 };
 
@@ -76,6 +77,7 @@ use crate::{
 pub fn run(options: Options) -> Result<()> {
     let held = signals::Held::new()?;
     descriptors::raise();
+    kernel::return_large_blocks();
     preflight::capabilities()?;
     let boot = boot::choose(options)?;
     let (store, claims) = preflight::claim(&boot)?;

@@ -58,3 +58,8 @@ pub use store::{LABEL_BYTES, Store, StoreOptions};
 pub use sys::ntp::clock_is_synchronised;
 pub use tls::TlsCounts;
 pub use trace::{TraceRequest, Traced};
+
+/// From now on, large blocks of memory go back to the kernel as soon as they are free: for a process that runs for long.
+pub fn return_large_blocks() {
+    sys::allocator::return_large_blocks();
+}

@@ -20,6 +20,7 @@ pub mod model;
 pub mod net;
 pub mod prefix;
 pub mod prefix_set;
+mod prefix_text;
 pub mod protocol;
 pub mod slots;
 pub mod text_list;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{net::Net, prefix::Prefix};
+use super::{net::Net, prefix::Prefix, prefix_text};
 
 /// An IPv6 prefix longer than /64: inside one /64, a prefix over the lower 64 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,11 +157,10 @@ impl PrefixSet {
 
     /// One prefix a line, as [`super::text_list::parse`] reads it.
     pub fn to_text(&self) -> String {
-        use fmt::Write as _;
-        let mut text = String::with_capacity(self.len4() * 18 + self.len6() * 30);
+        let mut text = String::with_capacity(self.len4() * 18 + self.len6() * 26);
         for prefix in self.iter() {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "{prefix}");
+            prefix_text::push(&mut text, &prefix);
+            text.push('\n');
         }
         text
     }

@@ -1,5 +1,6 @@
 //! bpf(2) and its neighbours: what aya 0.14 has no call for, each as a small safe function.
 
+pub(super) mod allocator;
 pub(super) mod driver;
 pub(super) mod link;
 pub(super) mod map;
