@@ -15,6 +15,8 @@ pub struct Machine {
     pub cpus: usize,
     /// Whether the processor reports a hypervisor.
     pub virtual_machine: bool,
+    /// What guards the processor against attacks on its predictions, and makes each return from a function dearer.
+    pub guards: Option<String>,
     /// Average number of running processes in the last minute, when the benchmark began: above the number of CPUs, others took
     /// part of the machine.
     pub load: f64,
@@ -40,10 +42,27 @@ impl Machine {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             virtual_machine: field("flags")
                 .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
+            guards: guards(),
             load: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
             versions: versions(),
         }
     }
+}
+
+/// Mitigations that cost time at each call, return or indirect branch.
+fn guards() -> Option<String> {
+    const FOLDER: &str = "/sys/devices/system/cpu/vulnerabilities";
+    const KINDS: [&str; 4] =
+        ["spectre_v2", "retbleed", "spec_rstack_overflow", "indirect_target_selection"];
+    let guards: Vec<String> = KINDS
+        .iter()
+        .filter_map(|kind| {
+            let text = fs::read_to_string(format!("{FOLDER}/{kind}")).ok()?;
+            let guard = text.trim().strip_prefix("Mitigation: ")?;
+            Some(format!("{kind} ({})", guard.split(';').next().unwrap_or(guard)))
+        })
+        .collect();
+    (!guards.is_empty()).then(|| guards.join(", "))
 }
 
 /// Versions of what is compared, as Debian's package database has them.

@@ -1,6 +1,6 @@
 //! Policies that are measured.
 
-use std::{net::IpAddr, path::Path};
+use std::{fmt::Write as _, net::IpAddr, path::Path};
 
 use anyhow::{Context as _, Result, anyhow};
 use foobar_tests::frames::hosts::SERVER;
@@ -15,7 +15,7 @@ use crate::prefixes;
 /// Flows that a sandbox remembers at most.
 const FLOWS: u32 = 65_536;
 /// Counters of a sandbox.
-const COUNTERS: u32 = 4096;
+const COUNTERS: u32 = 16_384;
 
 /// A web server as many are: two open ports, and one for those on a list.
 const RULES: &str = r#"
@@ -70,6 +70,19 @@ impl Measured {
     /// The same with limits, a blocklist and egress rules.
     pub fn with_everything(customers: &[IpNet]) -> Result<Self> {
         Self::of(&format!("{RULES}{EVERYTHING}"), customers)
+    }
+
+    /// So many rules, each for a port of its own and those on a list.
+    pub fn with_rules(customers: &[IpNet], rules: usize) -> Result<Self> {
+        let mut text = RULES.to_owned();
+        for number in 1..rules {
+            let _ = write!(
+                text,
+                "[[rules]]\nname = \"rule-{number}\"\nports = [{}]\nfrom = [\"customers\"]\n",
+                20_000 + number
+            );
+        }
+        Self::of(&text, customers)
     }
 
     fn of(text: &str, customers: &[IpNet]) -> Result<Self> {

@@ -11,7 +11,12 @@ const LENGTHS6: [u8; 8] = [48, 48, 48, 48, 64, 64, 40, 32];
 
 /// So many different prefixes of IPv4, drawn from 1.0.0.0 to 222.255.255.255.
 pub fn v4(count: usize) -> Vec<IpNet> {
-    let mut random = fastrand::Rng::with_seed(4);
+    v4_of(count, 4)
+}
+
+/// Others, for each seed.
+pub fn v4_of(count: usize, seed: u64) -> Vec<IpNet> {
+    let mut random = fastrand::Rng::with_seed(seed);
     unique(count, || {
         let address = Ipv4Addr::from_bits(random.u32(1 << 24..223 << 24));
         let length = LENGTHS4[random.usize(..LENGTHS4.len())];
@@ -21,7 +26,12 @@ pub fn v4(count: usize) -> Vec<IpNet> {
 
 /// So many different prefixes of IPv6, drawn from 2000::/3.
 pub fn v6(count: usize) -> Vec<IpNet> {
-    let mut random = fastrand::Rng::with_seed(6);
+    v6_of(count, 6)
+}
+
+/// Others, for each seed.
+pub fn v6_of(count: usize, seed: u64) -> Vec<IpNet> {
+    let mut random = fastrand::Rng::with_seed(seed);
     unique(count, || {
         let address = Ipv6Addr::from_bits(random.u128(..) >> 3 | 1 << 125);
         let length = LENGTHS6[random.usize(..LENGTHS6.len())];

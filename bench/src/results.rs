@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{machine::Machine, statistics::Summary};
+use crate::{goals::Goal, machine::Machine, statistics::Summary};
 
 /// A run of the benchmark.
 #[derive(Debug, Serialize)]
@@ -15,6 +15,10 @@ pub struct Results {
     pub machine: Machine,
     /// One for each table.
     pub tables: Vec<Table>,
+    /// What was to be reached, and what came of it.
+    pub goals: Vec<Goal>,
+    /// Parts that could not be measured, and why.
+    pub failed: Vec<String>,
 }
 
 /// Cases and subjects, measured in the same unit.
@@ -28,6 +32,8 @@ pub struct Table {
     pub unit: &'static str,
     /// The subject that ratios refer to.
     pub floor: Option<String>,
+    /// What the cases count, where they are numbers: the table is a curve.
+    pub axis: Option<&'static str>,
     /// What was measured.
     pub rows: Vec<Row>,
     /// What could not be measured, and why.
@@ -57,9 +63,20 @@ impl Table {
             title: title.to_owned(),
             unit,
             floor: floor.map(str::to_owned),
+            axis: None,
             rows: Vec::new(),
             missing: Vec::new(),
         }
+    }
+
+    /// The same as a curve over what the cases count.
+    pub fn over(self, axis: &'static str) -> Self {
+        Table { axis: Some(axis), ..self }
+    }
+
+    /// The row of a case and a subject.
+    pub fn row(&self, case: &str, subject: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.case == case && row.subject == subject)
     }
 
     /// Adds a row; `floor` are the floor's samples of the same rounds.

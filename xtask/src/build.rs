@@ -32,6 +32,15 @@ pub fn release() -> Result<PathBuf> {
     foobar(&executables(cargo)?)
 }
 
+/// Builds the benchmark and returns its path.
+pub fn bench() -> Result<PathBuf> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--release", "--package=foobar-bench"]);
+    let built = executables(cargo)?;
+    let bench = built.into_iter().find(|executable| executable.name == "foobar-bench");
+    bench.map(|bench| bench.path).context("cargo has built no binary `foobar-bench`")
+}
+
 /// Builds the binary and all test binaries of the host crates.
 pub fn tests() -> Result<Vec<Executable>> {
     let mut cargo = workspace::cargo();

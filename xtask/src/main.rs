@@ -1,5 +1,6 @@
 //! Set-up, build and test of foobar: `cargo xtask --help`.
 
+mod bench;
 mod build;
 mod command;
 mod dist;
@@ -49,6 +50,8 @@ enum Task {
     Soak(soak::Args),
     /// Makes the Debian package, with manual pages and completions, and prints where it is
     Dist(dist::Args),
+    /// Measures foobar beside its peers
+    Bench(bench::Args),
     /// Checks format and lints, of the kernel programs too
     Lint,
     /// What .ci/run does: lint, then test
@@ -74,6 +77,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Site(args) => site::site(&args)?,
         Task::Soak(args) => soak::soak(&args)?,
         Task::Dist(args) => println!("{}", dist::dist(&args)?.display()),
+        Task::Bench(args) => bench::bench(&args)?,
         Task::Lint => lint::lint()?,
         Task::Ci => return ci(),
     }

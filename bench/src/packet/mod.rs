@@ -4,7 +4,6 @@
 //! thread over that number is the sample. Subjects take turns in each round, and ratios are taken within a round.
 
 mod cases;
-mod peer;
 mod subjects;
 
 use anyhow::{Context as _, Result, ensure};

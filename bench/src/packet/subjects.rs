@@ -3,9 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, Result, ensure};
-use foobar_tests::frames::{
-    hosts::{REMOTE, SERVER},
-    packet::v4,
+use foobar_tests::{
+    frames::{
+        hosts::{REMOTE, SERVER},
+        packet::v4,
+    },
+    harness::Netns,
 };
 use foobar_user::kernel::{
     Direction, Sandbox, TraceRequest,
@@ -13,8 +16,8 @@ use foobar_user::kernel::{
 };
 use ipnet::IpNet;
 
-use super::{FLOOR, cases::OWN_PORT, peer};
-use crate::{policies::Measured, prefixes};
+use super::{FLOOR, cases::OWN_PORT};
+use crate::{attempt::or_missing, peers, policies::Measured, prefixes};
 
 /// What kind of subject it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +35,8 @@ pub struct Named {
     pub name: String,
     pub kind: Kind,
     pub program: Subject,
-    /// What has to live as long as the program is measured.
-    _peer: Option<peer::Peer>,
+    /// What keeps it loaded.
+    _namespace: Option<Netns>,
 }
 
 /// Who is on the allowlist.
@@ -79,22 +82,25 @@ pub fn all(lists: &Lists, missing: &mut Vec<String>) -> Result<Vec<Named>> {
             &Measured::with_everything(&lists.first(TEN_THOUSAND))?,
         )?,
     ];
-    match peer::xdp_filter(lists) {
-        Ok((program, peer)) => {
-            subjects.push(Named {
-                name: "xdp-filter, 10k".into(),
-                kind: Kind::Peer,
-                program,
-                _peer: Some(peer),
-            });
-        }
-        Err(error) => missing.push(format!("xdp-filter: {error:#}")),
-    }
+    let peer = or_missing(missing, "xdp-filter", || {
+        let namespace = Netns::new();
+        namespace.ip("link add veth0 type veth peer name veth1");
+        namespace.ip("link set veth0 up");
+        namespace.ip("link set veth1 up");
+        let program = peers::xdp_filter(&namespace, "veth0", &lists.first(TEN_THOUSAND))?;
+        Ok((namespace, program))
+    });
+    subjects.extend(peer.map(|(namespace, program)| Named {
+        name: "xdp-filter, 10k".into(),
+        kind: Kind::Peer,
+        program,
+        _namespace: Some(namespace),
+    }));
     Ok(subjects)
 }
 
 fn named(name: &str, kind: Kind, program: Subject) -> Named {
-    Named { name: name.into(), kind, program, _peer: None }
+    Named { name: name.into(), kind, program, _namespace: None }
 }
 
 fn foobar(name: &str, policy: &Measured) -> Result<Named> {

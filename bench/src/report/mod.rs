@@ -1,5 +1,8 @@
 //! How results are shown.
 
+pub mod document;
+mod markdown;
+mod picture;
 mod text;
 
-pub use text::print;
+pub use text::{print, print_goals};

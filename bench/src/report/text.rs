@@ -1,6 +1,6 @@
 //! Tables on the terminal.
 
-use crate::results::Table;
+use crate::{goals::Goal, results::Table};
 
 /// Prints a table: a line for each case and subject.
 pub fn print(table: &Table) {
@@ -25,5 +25,17 @@ pub fn print(table: &Table) {
     }
     for missing in &table.missing {
         println!("not measured: {missing}");
+    }
+}
+
+/// Prints the goals.
+pub fn print_goals(goals: &[Goal]) {
+    if goals.is_empty() {
+        return;
+    }
+    println!("\nGoals");
+    for Goal { what, bound, measured, reached } in goals {
+        let reached = if *reached == Some(true) { "reached" } else { "missed" };
+        println!("{reached:8} {what}: {:.2} ({bound})", measured.unwrap_or(f64::NAN));
     }
 }

@@ -57,6 +57,11 @@ pub fn package_tools() -> Result<()> {
     command::run(&mut install).context("cannot build cargo-deb")
 }
 
+/// Brings what the benchmark compares with.
+pub fn peers() -> Result<()> {
+    tools::bring(tools::PEERS)
+}
+
 /// Brings what virtual machines need.
 pub fn vm_tools() -> Result<()> {
     tools::bring(tools::VIRTUAL_MACHINES)

@@ -94,6 +94,18 @@ pub const SITE: &[Tool] = &[
 pub const PACKAGE: &[Tool] =
     &[tool("dpkg-deb", "dpkg"), tool("dpkg-shlibdeps", "dpkg-dev"), tool("strip", "binutils")];
 
+/// What the benchmark runs beside foobar, and with it.
+pub const PEERS: &[Tool] = &[
+    tool("xdp-filter", "xdp-tools"),
+    tool("nft", "nftables"),
+    tool("ipset", "ipset"),
+    tool("iptables", "iptables"),
+    tool("ethtool", "ethtool"),
+    tool("bpftool", "bpftool"),
+    tool("wrk", "wrk"),
+    served("nginx", "nginx", "nginx.service"),
+];
+
 /// What xtask/vm-run.sh needs.
 pub const VIRTUAL_MACHINES: &[Tool] =
     &[tool("busybox", "busybox-static"), tool("qemu-system-x86_64", "qemu-system-x86")];

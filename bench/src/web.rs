@@ -1,0 +1,132 @@
+//! A web site behind a filter: nginx in one namespace, wrk in another.
+//!
+//! What the server spends on a request is the CPU time of nginx's worker, and of a kernel thread that receives its packets (threaded
+//! NAPI): else the work of the filter would be done, and counted, on behalf of the client.
+
+use std::{fs, path::Path, thread, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use foobar_tests::harness::{Netns, Process, add_address, eventually, tcp_connects, veth};
+
+use crate::{peers, processes};
+
+/// The server's interface.
+pub const INTERFACE: &str = "web0";
+const SERVER: &str = "198.51.100.1";
+const CLIENT: &str = "198.51.100.2";
+
+/// nginx and a client.
+pub struct Site {
+    /// Where nginx and the filter run.
+    pub server: Netns,
+    client: Netns,
+    nginx: Process,
+    _folder: tempfile::TempDir,
+}
+
+/// What a series of requests cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Requests a second.
+    pub rate: f64,
+    /// Microseconds of the server's CPU a request.
+    pub cost: f64,
+}
+
+impl Site {
+    /// Starts nginx, with one worker and without a log.
+    pub fn start() -> Result<Self> {
+        for program in ["nginx", "wrk"] {
+            peers::wants(program)?;
+        }
+        let (server, client) = (Netns::new(), Netns::new());
+        veth(&server, INTERFACE, &client, "eth0");
+        add_address(&server, INTERFACE, &format!("{SERVER}/24"));
+        add_address(&client, "eth0", &format!("{CLIENT}/24"));
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("nginx.conf"), configuration(folder.path()))?;
+        let mut command = server.command("nginx");
+        command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "error.log"]);
+        let nginx = Process::start(command, &folder.path().join("output.log"));
+        eventually("nginx to listen", Duration::from_secs(10), || {
+            tcp_connects(&server, "127.0.0.1:80", Duration::from_secs(1))
+        });
+        Ok(Site { server, client, nginx, _folder: folder })
+    }
+
+    /// From now on a thread of its own receives the server's packets. To be called when the filter is attached.
+    pub fn receive_by_thread(&self) -> Result<Vec<u32>> {
+        let name = format!("napi/{INTERFACE}");
+        let before = processes::kernel_threads(&name);
+        // `ip netns exec` mounts the /sys of the namespace.
+        let script = format!("echo 1 > /sys/class/net/{INTERFACE}/threaded");
+        peers::succeed(std::process::Command::new("ip").args([
+            "netns",
+            "exec",
+            &self.server.name(),
+            "sh",
+            "-c",
+            &script,
+        ]))?;
+        thread::sleep(Duration::from_millis(50));
+        let mut threads = processes::kernel_threads(&name);
+        threads.retain(|thread| !before.contains(thread));
+        ensure!(!threads.is_empty(), "no thread receives the packets of {INTERFACE}");
+        Ok(threads)
+    }
+
+    /// Asks for a small page over 16 connections for so many seconds.
+    pub fn load(&self, seconds: u32, threads: &[u32]) -> Result<Load> {
+        let workers = processes::children(self.nginx.id())?;
+        let spent = || -> Result<Duration> {
+            workers.iter().chain(threads).map(|process| processes::cpu_time(*process)).sum()
+        };
+        let before = spent()?;
+        let output = self
+            .client
+            .command("wrk")
+            .args(["-t", "1", "-c", "16", "-d", &format!("{seconds}s")])
+            .arg(format!("http://{SERVER}/"))
+            .output()?;
+        let spent = spent()? - before;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let requests =
+            number_in(&text, |line| line.trim().split_once(" requests in").map(|(n, _)| n));
+        let rate = number_in(&text, |line| line.strip_prefix("Requests/sec:"));
+        let (requests, rate) = requests.zip(rate).with_context(|| format!("wrk says: {text}"))?;
+        ensure!(requests > 0.0, "no request was answered: {text}");
+        ensure!(!text.contains("Non-2xx"), "requests failed: {text}");
+        Ok(Load { rate, cost: spent.as_secs_f64() * 1e6 / requests })
+    }
+}
+
+fn number_in(text: &str, part: impl Fn(&str) -> Option<&str>) -> Option<f64> {
+    text.lines().find_map(&part)?.trim().parse().ok()
+}
+
+fn configuration(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        r#"
+user root;
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    keepalive_requests 100000000;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 80;
+        location / {{ default_type text/plain; return 200 "hello from nginx\n"; }}
+    }}
+}}
+"#
+    )
+}
