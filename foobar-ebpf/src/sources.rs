@@ -7,7 +7,6 @@
 use aya_ebpf::maps::Array;
 use foobar_common::tables::{
     DEEP, IndexEntry, MANY_CLASSES, MARK_DEEP, SLOT_SHIFT, WORD_SHIFT6, feature, key6,
-    slot_of_class, slot_of_start,
 };
 
 use crate::{
@@ -35,22 +34,27 @@ impl Policy {
         if address < index.base {
             return index.below;
         }
-        let (offset, shift) = (address - index.base, index.shift & 31);
-        let bucket = clamp(offset >> shift, index.last);
+        let bucket = clamp((address - index.base) >> (index.shift & 31), index.last);
         let Some(entry) = bucket_of(&INDEX4, self.active() * settings::index4() + bucket) else {
             return NO_CLASS;
         };
         if entry.inside == 0 {
             return entry.value;
         }
+        // Read again, where the compiler would keep it all over the look-up: frames in a chain of calls have 512 bytes together, which
+        // Linux before 6.9 counts in units of 32, and this one is the first.
+        // SAFETY: it is not written while it is active.
+        let index = unsafe { core::ptr::read_volatile(index) };
+        let (offset, shift) = (address.wrapping_sub(index.base), index.shift & 31);
+        let bucket = clamp(offset >> shift, index.last);
         if shift <= SLOT_SHIFT {
-            let offset = clamp(offset - (bucket << shift), 0xffff);
+            // Behind the last bucket it is larger than any start.
+            let offset = offset - (bucket << shift);
             let first = self.active() * settings::classes4() + entry.value;
-            // Most buckets of all but the largest tables are this small, and a call would cost more than the search.
-            return if entry.inside > 3 {
+            return if entry.inside & MANY_CLASSES == 0 {
                 class_in_slots4(first, entry.inside, offset)
             } else {
-                class_in_few_slots4(first, entry.inside, offset)
+                class_in_many_slots4(first, entry.inside, offset)
             };
         }
         let first = self.active() * settings::ranges4() + entry.value;
@@ -86,13 +90,22 @@ impl Policy {
             return entry.value;
         }
         // One search serves both kinds of table: what is compared differs.
-        let first = self.active() * settings::ranges6() + entry.value;
-        if shift <= WORD_SHIFT6 {
-            let key = key6(offset - ((bucket as u64) << shift));
-            class_in_bucket6(first, entry.inside | WORDS, key)
-        } else {
-            class_in_bucket6(first, entry.inside, high)
+        // One search serves both kinds of table: what is compared differs.
+        let key =
+            if shift <= WORD_SHIFT6 { key6(offset - ((bucket as u64) << shift)) } else { high };
+        let base = self.active() * settings::ranges6();
+        let position = search(entry, |position| Some(row_u64(&STARTS6, base + position)? <= key));
+        // Read again, for it is not kept meanwhile: a frame here is the last of a chain that leaves it 32 bytes.
+        if self.generation().index6.shift > WORD_SHIFT6 {
+            let base = self.active() * settings::classes6();
+            return row_u32(&CLASSES6, base + position).unwrap_or(NO_CLASS);
         }
+        let position = self.active() * settings::ranges6() + position;
+        let class = class_of_word(position);
+        if !settings::has(feature::DEEP6) || class != MARK_DEEP {
+            return class;
+        }
+        DEEP | class_of_word(position - 1) << 16 | class_of_word(position - 2)
     }
 
     /// The class of an address in a /64 that holds longer prefixes.
@@ -131,59 +144,44 @@ pub extern "C" fn class_in_bucket4(first: u32, inside: u32, address: u32) -> u32
     }
 }
 
-/// The class of an address in a bucket of slots, given where in the bucket it is.
+/// The class of an address in a bucket of slots in which two classes take turns, given where in the bucket it is.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn class_in_slots4(first: u32, inside: u32, offset: u32) -> u32 {
-    let many = inside & MANY_CLASSES;
-    let further = IndexEntry { value: 0, inside: inside & !MANY_CLASSES };
-    let number = search(further, |number| {
-        Some(row_u16(&CLASSES4, first + slot_of_start(many, number))? as u32 <= offset)
+    // Slot `first + 1 + n` is the start of range n; the classes stand in front, of which ranges take turns.
+    let position = search(IndexEntry { value: first + 1, inside }, |position| {
+        Some(row_u16(&CLASSES4, position)? as u32 <= offset)
     });
-    match row_u16(&CLASSES4, first + slot_of_class(many, number)) {
+    match row_u16(&CLASSES4, first + (position - first - 1 & 1)) {
         Some(class) => class as u32,
         None => NO_CLASS,
     }
 }
 
-/// The same for up to three starts and two classes, without a call.
-#[inline(always)]
-fn class_in_few_slots4(first: u32, inside: u32, offset: u32) -> u32 {
-    let starts_by = |number| match row_u16(&CLASSES4, first + slot_of_start(0, number)) {
-        Some(start) => start as u32 <= offset,
-        None => false,
-    };
-    let half = (inside + 1) >> 1;
-    let mut number = if starts_by(half) { half } else { 0 };
-    // A single start has been looked at; what stands behind it belongs to another bucket.
-    if inside > 1 && starts_by(number + 1) {
-        number += 1;
-    }
-    match row_u16(&CLASSES4, first + slot_of_class(0, number)) {
-        Some(class) => class as u32,
-        None => NO_CLASS,
-    }
-}
-
-/// In `inside` of the next function: ranges are words.
-const WORDS: u32 = 1 << 31;
-
-/// The class of the upper half of an IPv6 address, or of its word.
+/// The same where there are more classes: `class, start, class, start, class, ...`. A function of its own, for both in one would need
+/// a larger frame.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn class_in_bucket6(first: u32, inside: u32, key: u64) -> u32 {
-    let position = search(IndexEntry { value: first, inside: inside & !WORDS }, |position| {
-        Some(row_u64(&STARTS6, position)? <= key)
-    });
-    if inside & WORDS == 0 {
-        let class = position_of_class(position, settings::ranges6(), settings::classes6());
-        return row_u32(&CLASSES6, class).unwrap_or(NO_CLASS);
+pub extern "C" fn class_in_many_slots4(first: u32, inside: u32, offset: u32) -> u32 {
+    let mut class = first;
+    let mut left = inside & !MANY_CLASSES;
+    // As `search`, two slots at a time: a start stands in front of its class.
+    for _ in 0..SEARCH_STEPS {
+        if left == 0 {
+            break;
+        }
+        let next = class + 2 * ((left + 1) >> 1);
+        match row_u16(&CLASSES4, next - 1) {
+            Some(start) if start as u32 <= offset => class = next,
+            Some(_) => {}
+            None => break,
+        }
+        left >>= 1;
     }
-    let class = class_of_word(position);
-    if !settings::has(feature::DEEP6) || class != MARK_DEEP {
-        return class;
+    match row_u16(&CLASSES4, class) {
+        Some(class) => class as u32,
+        None => NO_CLASS,
     }
-    DEEP | class_of_word(position - 1) << 16 | class_of_word(position - 2)
 }
 
 #[inline(always)]
