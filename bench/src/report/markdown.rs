@@ -17,9 +17,9 @@ pub fn table(table: &Table, picture: Option<&str>) -> String {
     }
     let _ = writeln!(text, "{}.\n", table.title);
     if table.axis.is_some() {
-        curve(table, &mut text)
+        curve(table, &mut text);
     } else {
-        list(table, &mut text)
+        list(table, &mut text);
     }
     for missing in &table.missing {
         let _ = writeln!(text, "\nNot measured: {missing}.");

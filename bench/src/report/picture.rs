@@ -64,12 +64,12 @@ fn bars(table: &Table) -> String {
             let (median, low, high) = value(table, row);
             let colour = subjects.iter().position(|name| *name == row.subject).unwrap_or(0);
             let middle = top + BAR / 2.0;
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<text x=\"{:.0}\" y=\"{:.0}\" font-size=\"11\" text-anchor=\"end\">{}</text>\
                  <rect x=\"{LEFT}\" y=\"{top:.0}\" width=\"{:.1}\" height=\"{BAR}\" fill=\"{}\"/>\
                  <line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle:.0}\" y2=\"{middle:.0}\" stroke=\"#444\"/>\
-                 <text x=\"{:.1}\" y=\"{:.0}\" font-size=\"11\">{}</text>\n",
+                 <text x=\"{:.1}\" y=\"{:.0}\" font-size=\"11\">{}</text>",
                 LEFT - 6.0,
                 top + 11.0,
                 escaped(&row.subject),
@@ -117,10 +117,10 @@ fn curves(table: &Table) -> String {
     for step in 0..=steps {
         let share = f64::from(step) / f64::from(steps);
         let value = if is_log { least * (most / least).powf(share) } else { most * share };
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<line x1=\"{LEFT}\" x2=\"{:.0}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"{:.0}\" y=\"{:.1}\" font-size=\"11\" text-anchor=\"end\">{}</text>\n",
+             <text x=\"{:.0}\" y=\"{:.1}\" font-size=\"11\" text-anchor=\"end\">{}</text>",
             WIDTH - RIGHT,
             LEFT - 6.0,
             y(value) + 4.0,
@@ -156,7 +156,8 @@ fn curves(table: &Table) -> String {
             path.join(" ")
         );
         for (x, y) in &points {
-            let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
+            let _ =
+                writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
         }
         let top = TOP + 18.0 * number as f64;
         let _ = writeln!(
@@ -176,7 +177,7 @@ fn start(height: f64, title: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{0}\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <g {FONT} fill=\"#222\">\n<text x=\"10\" y=\"20\" font-size=\"14\" font-weight=\"bold\">{0}</text>\n",
+         <g {FONT} fill=\"#222\">\n<text x=\"10\" y=\"20\" font-size=\"14\" font-weight=\"bold\">{0}</text>",
         escaped(title)
     )
 }

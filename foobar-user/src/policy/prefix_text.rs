@@ -89,7 +89,7 @@ mod tests {
             state ^= state << 17;
             state
         };
-        let mut check = |prefix: Prefix| {
+        let check = |prefix: Prefix| {
             let mut text = String::new();
             push(&mut text, &prefix);
             assert_eq!(text, prefix.to_string());
