@@ -99,4 +99,10 @@ pub struct SockOffsets {
     pub srtt_us: u32,
     /// `struct sock_common.skc_state`.
     pub state: u32,
+    /// `struct sock_common.skc_daddr`: the other side's IPv4 address, network byte order; of IPv6 sockets only where it is mapped.
+    pub remote_address: u32,
 }
+
+/// The loopback address that foobar's own connections to this server's ports come from (certificates, status pages). They are not
+/// counted: an administrator asks for what clients do. Nobody else takes an address from the middle of 127.0.0.0/8 by chance.
+pub const OWN_SOURCE: [u8; 4] = [127, 102, 98, 1];

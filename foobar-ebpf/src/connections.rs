@@ -9,7 +9,9 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use foobar_common::{
-    observe::{ConnectionStart, DURATION_BOUNDS_US, HANDSHAKE_BOUNDS_US, Histogram, PortStats},
+    observe::{
+        ConnectionStart, DURATION_BOUNDS_US, HANDSHAKE_BOUNDS_US, Histogram, OWN_SOURCE, PortStats,
+    },
     tables::PORTS_TCP,
 };
 
@@ -114,11 +116,11 @@ fn observe(histogram: &mut Histogram, bounds: &[u64; 10], value_us: u64) {
     }
 }
 
-/// The counters of the socket's local port, if the socket belongs to this network namespace.
+/// The counters of the socket's local port, if the socket belongs to this network namespace and not to a connection of foobar's own.
 #[inline(always)]
 fn stats_of(socket: *const c_void) -> Option<&'static mut PortStats> {
     // SAFETY: reads within `struct sock` and `struct net`, at the offsets that the kernel's BTF gives.
-    let (port, inum) = unsafe {
+    let (port, inum, peer) = unsafe {
         let mut port: u16 = read(socket, settings::offset_local_port()).ok()?;
         if port == 0 {
             // A socket gives its port back before it says that it is closed (tcp_set_state in net/ipv4/tcp.c).
@@ -126,9 +128,10 @@ fn stats_of(socket: *const c_void) -> Option<&'static mut PortStats> {
         }
         let net: *const c_void = read(socket, settings::offset_net()).ok()?;
         let inum: u32 = read(net, settings::offset_net_inum()).ok()?;
-        (port, inum)
+        let peer: u32 = read(socket, settings::offset_remote_address()).ok()?;
+        (port, inum, peer)
     };
-    if inum != settings::net_inum() {
+    if inum != settings::net_inum() || peer == u32::from_ne_bytes(OWN_SOURCE) {
         return None;
     }
     if !Policy::observing() {

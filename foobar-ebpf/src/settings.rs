@@ -38,6 +38,7 @@ static SOCK_OFFSETS: SockOffsets = SockOffsets {
     net_inum: 0,
     srtt_us: 0,
     state: 0,
+    remote_address: 0,
 };
 #[unsafe(no_mangle)]
 static NET_INUM: u32 = 0;
@@ -101,6 +102,8 @@ constant! {
     offset_net: u32 = SOCK_OFFSETS.net;
     /// Offset of the inode number in `struct net`.
     offset_net_inum: u32 = SOCK_OFFSETS.net_inum;
+    /// Offset of the other side's IPv4 address in `struct sock`.
+    offset_remote_address: u32 = SOCK_OFFSETS.remote_address;
     /// Offset of the smoothed round-trip time in `struct tcp_sock`.
     offset_srtt_us: u32 = SOCK_OFFSETS.srtt_us;
     /// Inode number of the network namespace whose sockets are counted.

@@ -53,6 +53,7 @@ pub(super) fn sock_offsets() -> Result<SockOffsets, String> {
         net_inum: find("net", &["ns", "inum"])?,
         srtt_us: find("tcp_sock", &["srtt_us"])?,
         state: find("sock_common", &["skc_state"])?,
+        remote_address: find("sock_common", &["skc_daddr"])?,
     })
 }
 

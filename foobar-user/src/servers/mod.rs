@@ -2,6 +2,8 @@
 //!
 //! - [`certificate`]: when the certificates expire that they really serve.
 //! - [`status`]: how many requests they counted.
+//! - [`connect`]: how both are asked, so that nobody counts it as a client.
 
 pub mod certificate;
+mod connect;
 pub mod status;

@@ -5,7 +5,6 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     io::AsyncWriteExt as _,
-    net::TcpStream,
     time::{error::Elapsed, timeout},
 };
 use tokio_rustls::{
@@ -15,6 +14,7 @@ use tokio_rustls::{
 use x509_parser::parse_x509_certificate;
 
 use super::witness::Witness;
+use crate::servers::connect::connect;
 
 /// A server that needs longer for a handshake on loopback is as good as not there.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -64,8 +64,7 @@ async fn certificate(server: SocketAddr, name: Option<&str>) -> Result<Vec<u8>, 
     };
     let witness = Arc::new(Witness::default());
     let connector = connector(Arc::clone(&witness));
-    let stream =
-        TcpStream::connect(server).await.map_err(|error| ReadError::Connect(server, error))?;
+    let stream = connect(server).await.map_err(|error| ReadError::Connect(server, error))?;
     let outcome = connector.connect(name, stream).await;
     let seen = witness.certificate();
     match (outcome, seen) {

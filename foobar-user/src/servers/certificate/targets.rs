@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const MAX_TARGETS: usize = 4;
 
 /// The addresses to ask for a port, given the address and port of every listening socket: the socket's own, or loopback
-/// where it listens on all. At most four, each once.
+/// where it listens on all, of IPv4 if it listens on both. At most four, each once.
 pub fn targets(port: u16, listeners: impl IntoIterator<Item = (IpAddr, u16)>) -> Vec<SocketAddr> {
     let mut targets: Vec<SocketAddr> = Vec::new();
     for (address, listening) in listeners {
@@ -20,10 +20,14 @@ pub fn targets(port: u16, listeners: impl IntoIterator<Item = (IpAddr, u16)>) ->
             targets.push(target);
         }
     }
-    // "[::]" takes IPv4 as well, unless told otherwise, also where loopback has no IPv6.
-    let only_six = targets.iter().all(SocketAddr::is_ipv6);
-    if only_six && targets.iter().any(|target| target.ip().is_loopback()) {
-        targets.push(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let four = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let six = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    if targets.contains(&four) {
+        // One server on all addresses of both kinds: over IPv4 our connection is not counted as a client's.
+        targets.retain(|target| *target != six);
+    } else if targets.contains(&six) && targets.iter().all(SocketAddr::is_ipv6) {
+        // "[::]" takes IPv4 as well, unless told otherwise, also where loopback has no IPv6.
+        targets.push(four);
     }
     targets
 }
@@ -41,7 +45,7 @@ mod tests {
         };
         assert_eq!(
             of(&["0.0.0.0:443", "[::]:443", "0.0.0.0:443", "0.0.0.0:80"]),
-            ["127.0.0.1:443", "[::1]:443"]
+            ["127.0.0.1:443"]
         );
         assert_eq!(of(&["[::]:443"]), ["[::1]:443", "127.0.0.1:443"]);
         assert_eq!(

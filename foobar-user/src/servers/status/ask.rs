@@ -13,12 +13,15 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpStream, UnixStream},
+    net::UnixStream,
     time::timeout,
 };
 
 use super::page::{Page, PageError};
-use crate::policy::config::{StatusAddress, StatusPage};
+use crate::{
+    policy::config::{StatusAddress, StatusPage},
+    servers::connect::connect,
+};
 
 /// A server that takes longer is asked again.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -129,7 +132,7 @@ impl Asker {
 
     async fn connect(&self, address: SocketAddr) -> Result<SendRequest<Empty<Bytes>>, AskError> {
         let failed = |error| AskError::Connect(self.page.address.clone(), error);
-        let stream = TcpStream::connect(address).await.map_err(failed)?;
+        let stream = connect(address).await.map_err(failed)?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.no_http(&error))?;
         // It ends with the sender.
