@@ -43,7 +43,7 @@ impl Bytes for Payload {
     fn load(&self, offset: u32, count: u32) -> Option<u64> {
         let mut bytes = 0u64;
         // The verifier is to see it: 1 to 8.
-        let count = (count - 1 & 7) + 1;
+        let count = ((count - 1) & 7) + 1;
         // SAFETY: the helper writes `count` bytes into a variable of eight, and checks the packet's bounds itself.
         let result = unsafe {
             bpf_skb_load_bytes(

@@ -189,7 +189,7 @@ fn collected<const REPLIES: bool>(side: &mut Side, ended: bool) -> u32 {
         phase::FIELD => field(side),
         phase::SWITCHED => {
             if is_settings(word) {
-                speak_http2(side)
+                speak_http2(side);
             } else {
                 side.enter(phase::TUNNEL);
             }
@@ -422,7 +422,7 @@ const PADDED_OR_PRIORITY: u8 = 0x08 | 0x20;
 /// a stream below 256.
 #[inline(always)]
 fn is_settings(word: u64) -> bool {
-    word & !(0xff << 16) == SETTINGS << 24 && (word >> 16 & 0xff) % 6 == 0
+    word & !(0xff << 16) == SETTINGS << 24 && (word >> 16 & 0xff).is_multiple_of(6)
 }
 
 /// The eight bytes at hand are those of the first frame.

@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::metrics::ListenerLimits;
 
 /// Kept free: a new instance of the programs opens its maps beside the old ones, and commands come in.
-const RESERVE: usize = 80;
+const RESERVE: usize = 120;
 /// Scrapes at a time, however few descriptors are left.
 const FEWEST: usize = 4;
 

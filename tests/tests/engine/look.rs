@@ -231,7 +231,7 @@ fn events_without_room_are_counted_and_told() {
     log::set_max_level(log::LevelFilter::Warn);
     let mut engine = host.start(&["eth0"], &any);
     engine.write_messages();
-    assert_eq!(*LINES.0.lock().unwrap(), [String::new(); 0]);
+    assert!(LINES.0.lock().unwrap().is_empty());
     assert_eq!(engine.failures().unwrap().events_lost, 0);
     assert!(engine.failures().unwrap().map_updates.iter().all(|(_, count)| *count == 0));
     // More than the ring buffer holds, and nobody reads.
