@@ -41,7 +41,8 @@ pub struct Flow {
     pub client_ended: u32,
     /// Whether the server has sent its FIN.
     pub server_ended: u32,
-    pub padding: u32,
+    /// The last request whose method matters to its response (HEAD, CONNECT), counted from 1; 0 if there was none.
+    pub last_special: u32,
 }
 
 const _: () = assert!(size_of::<Flow>() == 2 * 32 + 8 + 32 + 64 + 24);
@@ -93,6 +94,9 @@ impl Flow {
                 self.read_again();
                 let at = 2 * (self.asked % METHODS);
                 self.methods = self.methods & !(3 << at) | (self.arriving.number as u64) << at;
+                if self.arriving.number != method::OTHER {
+                    self.last_special = self.asked.wrapping_add(1);
+                }
                 self.begin_request(self.asked, clock);
             }
             event::STREAM => {
@@ -178,6 +182,9 @@ impl Flow {
         if waiting != 0 {
             if waiting <= METHODS {
                 asked_by = (self.methods >> (2 * (self.answered % METHODS))) as u32 & 3;
+            } else if self.waits_for_special(waiting) {
+                // It may be the response to that one, which has another end than others: nothing behind it could be trusted.
+                return self.lose_leaving(stats);
             }
             self.first_byte(self.answered, stats, clock);
             self.answered = self.answered.wrapping_add(1);
@@ -188,6 +195,13 @@ impl Flow {
             self.leaving.marks |= mark::TUNNELS;
         }
         count(stats, self.leaving.version as u32, class);
+    }
+
+    /// Whether one of the requests that wait is such that its response cannot be read as others.
+    #[inline(always)]
+    fn waits_for_special(&self, waiting: u32) -> bool {
+        self.last_special != 0
+            && self.last_special.wrapping_sub(1).wrapping_sub(self.answered) < waiting
     }
 
     #[inline(always)]

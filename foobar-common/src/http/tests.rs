@@ -108,6 +108,33 @@ fn one(class: usize) -> [u64; 6] {
 }
 
 #[test]
+fn more_requests_wait_than_methods_are_known() {
+    let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    // All alike: each is counted, whatever their number.
+    let mut connection = Connection::new();
+    (0..40).for_each(|_| connection.asks(get));
+    (0..40).for_each(|_| connection.answers(answer));
+    assert_eq!((connection.classes()[2], connection.stats.unparsed), (40, 0));
+
+    // One HEAD among them, and which response is without a body cannot be told: none is counted, rather than a wrong number.
+    let mut connection = Connection::new();
+    (0..20).for_each(|_| connection.asks(get));
+    connection.asks(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    (0..20).for_each(|_| connection.asks(get));
+    (0..20).for_each(|_| connection.answers(answer));
+    connection.answers(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    (0..20).for_each(|_| connection.answers(answer));
+    assert_eq!((connection.classes(), connection.stats.unparsed), ([0; 6], 1));
+    assert_eq!((connection.stats.aborted, connection.flow.waiting()), (0, 0));
+
+    // At the next turn it is known again.
+    connection.asks(get);
+    connection.answers(answer);
+    assert_eq!(connection.classes(), one(2));
+}
+
+#[test]
 fn a_request_and_its_response() {
     let mut connection = Connection::new();
     connection.asks(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -24,8 +24,12 @@ pub(super) fn attach(
             note: Some("this kernel has no TCX (Linux 6.6)".to_owned()),
         });
     };
-    let link = link::attach_tcx(program, interface.index, hook)
-        .map_err(|error| KernelError::call(what, error))?;
+    let link = link::attach_tcx(program, interface.index, hook).map_err(|error| {
+        match error.raw_os_error() {
+            Some(libc::ENODEV) => foreign::gone(interface),
+            _ => KernelError::call(what, error),
+        }
+    })?;
     Ok(Held { link: Some(link), note: None })
 }
 
