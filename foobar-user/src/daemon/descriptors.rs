@@ -48,7 +48,7 @@ mod tests {
     fn enough_is_left_for_commands() {
         assert_eq!(connections(64, 4096, 70), 64);
         assert_eq!(connections(64, u64::MAX, 70), 64);
-        assert_eq!(connections(64, 170, 70), 20);
+        assert_eq!(connections(64, 90 + RESERVE as u64, 70), 20);
         assert_eq!(connections(64, 100, 70), FEWEST);
     }
 }
