@@ -152,7 +152,7 @@ pub extern "C" fn class_in_slots4(first: u32, inside: u32, offset: u32) -> u32 {
     let position = search(IndexEntry { value: first + 1, inside }, |position| {
         Some(row_u16(&CLASSES4, position)? as u32 <= offset)
     });
-    match row_u16(&CLASSES4, first + (position - first - 1 & 1)) {
+    match row_u16(&CLASSES4, first + ((position - first - 1) & 1)) {
         Some(class) => class as u32,
         None => NO_CLASS,
     }
