@@ -26,15 +26,24 @@ pub struct Logged {
 /// # Errors
 /// If the log cannot be read.
 pub fn load_balancer(instance: &Instance, port: u16) -> Result<Logged> {
+    load_balancer_since(instance, port, 0)
+}
+
+/// The same behind the first so many requests. Connections are told apart by the client's port, which a later client may get again.
+///
+/// # Errors
+/// If the log cannot be read.
+pub fn load_balancer_since(instance: &Instance, port: u16, requests: u64) -> Result<Logged> {
     // source address, source port, own port, status, server, time
     let log = read(&instance.host_folder(Host::Lb).join(haproxy::LOG))?;
     let lines = log.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    Ok(count(lines.filter_map(|words| match words.as_slice() {
+    let of_port = lines.filter_map(|words| match words.as_slice() {
         [address, source, own, status, _, _] if own.parse() == Ok(port) => {
             Some((format!("{address} {source}"), status.parse().ok()?))
         }
         _ => None,
-    })))
+    });
+    Ok(count(of_port.skip(usize::try_from(requests)?)))
 }
 
 /// What nginx logged on a web server.

@@ -88,7 +88,15 @@ fn moment(up: &Up, (host, port): (Host, u16)) -> Result<Moment> {
 fn agree_since(up: &Up, place: (Host, u16), before: &Moment) -> Result<()> {
     let now = moment(up, place)?;
     let logged = |of: fn(&Logged) -> u64| (of(&now.logged) - of(&before.logged)) as f64;
-    let (connections, requests) = (logged(|log| log.connections), logged(|log| log.requests));
+    let requests = logged(|log| log.requests);
+    let connections = match place {
+        // A client may have got the port of an earlier one.
+        (Host::Lb, port) => {
+            let since = before.logged.requests;
+            logs::load_balancer_since(up.instance(), port, since)?.connections as f64
+        }
+        _ => logged(|log| log.connections),
+    };
     let name = format!("{}:{}", place.0.name(), place.1);
     let counted = now.connections - before.connections;
     ensure!(counted == connections, "{name}: {counted} connections, the log has {connections}");
