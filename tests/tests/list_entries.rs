@@ -94,7 +94,7 @@ fn a_lifetime_ends_by_itself_and_takes_only_its_own_entry_along() {
     assert!(text.contains("a guest"), "{text}");
 
     eventually_reaches(&guest, false);
-    assert!(begin.elapsed() > Duration::from_millis(1500), "gone after {:?}", begin.elapsed());
+    assert!(begin.elapsed() >= Duration::from_secs(2), "gone after {:?}", begin.elapsed());
     eventually("the neighbour's entry to end as well", Duration::from_secs(5), || {
         let left = names(&daemon, "allow", "friends");
         if left.iter().any(|name| name.ends_with("8/32")) { Err(left) } else { Ok(()) }

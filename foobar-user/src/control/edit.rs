@@ -113,13 +113,14 @@ fn comment(wanted: &ListEdit) -> Result<Option<String>, Refusal> {
     Ok(Some(comment.to_owned()))
 }
 
-/// When a lifetime that starts now ends, in seconds since 1970.
+/// When a lifetime that starts now ends, in seconds since 1970. Up to a second later than asked for, never earlier.
 fn expiry(ttl_seconds: u64) -> Result<u64, Refusal> {
     if ttl_seconds == 0 {
         return Err(Refusal::invalid("a lifetime of 0 seconds is over already")
             .help("give at least one second, or remove the entry"));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = since.as_secs() + u64::from(since.subsec_nanos() > 0);
     now.checked_add(ttl_seconds).filter(|&end| end <= i64::MAX.unsigned_abs()).ok_or_else(|| {
         Refusal::invalid(format!("a lifetime of {ttl_seconds} seconds is longer than time itself"))
     })

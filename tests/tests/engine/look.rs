@@ -182,7 +182,7 @@ fn no_connection_is_missed_or_counted_twice_while_instances_and_processes_change
     });
     let engine = engine.expect("an engine");
     let (made, stats) = (made.into_inner(), engine.port_stats().unwrap()[slot]);
-    assert!(made > 1000, "{made} connections are no load");
+    assert!(made > 100, "{made} connections are no load");
     assert_eq!(stats.accepted, made);
     drop(engine);
     host.detach();
