@@ -96,7 +96,7 @@ impl Keeper {
     /// # Errors
     /// No thread, no signal handler or no netlink socket can be had.
     pub fn spawn(
-        self,
+        mut self,
         inbox: mpsc::Receiver<Command>,
         stop: watch::Sender<bool>,
         stopped: watch::Receiver<bool>,
@@ -109,12 +109,16 @@ impl Keeper {
             .spawn(move || {
                 let _stop = StopWithKeeper(stop);
                 runtime.block_on(self.run(inbox, reload, surroundings, stopped));
+                if let Err(problem) = self.disk.fold() {
+                    // Only an older foobar would miss something.
+                    warn!("the journal of changes stays beside the state: {problem}");
+                }
             })
             .context("cannot start the keeper's thread")
     }
 
     async fn run(
-        mut self,
+        &mut self,
         mut inbox: mpsc::Receiver<Command>,
         mut reload: Signal,
         mut surroundings: Surroundings,

@@ -148,6 +148,15 @@ impl PrefixSet {
         difference(&mut self.deep, &other.deep);
     }
 
+    /// What of it is not in another set.
+    pub fn without(&self, other: &PrefixSet) -> PrefixSet {
+        PrefixSet {
+            v4: without(&self.v4, &other.v4),
+            v6: without(&self.v6, &other.v6),
+            deep: without(&self.deep, &other.deep),
+        }
+    }
+
     /// Keeps only prefixes that are in the other set as well.
     pub fn intersect(&mut self, other: &PrefixSet) {
         self.v4.retain(|net| other.v4.binary_search(net).is_ok());
@@ -217,6 +226,16 @@ fn difference<T: Ord>(sorted: &mut Vec<T>, other: &[T]) {
     if !other.is_empty() {
         sorted.retain(|item| other.binary_search(item).is_err());
     }
+}
+
+/// One walk over both, so that a handful of news among a million is found in a millisecond.
+fn without<T: Ord + Copy>(sorted: &[T], other: &[T]) -> Vec<T> {
+    let mut other = other.iter().peekable();
+    let is_alone = |item: &&T| {
+        while other.next_if(|one| one < item).is_some() {}
+        other.peek() != Some(item)
+    };
+    sorted.iter().filter(is_alone).copied().collect()
 }
 
 /// Collects prefixes of any order and sorts them once.

@@ -14,10 +14,12 @@ use super::Problem;
 
 /// Mode of every file in the state folder: it says which addresses an operator trusts.
 const FILE_MODE: u32 = 0o600;
+/// The step after which the new file may be in place, as errors name it.
+pub const RENAME: &str = "rename to";
 /// Mode of the state folder.
 const FOLDER_MODE: u32 = 0o700;
 
-/// The steps of replacing a file.
+/// The steps of replacing a file, and of appending to one.
 pub trait Disk: Send + Sync {
     /// Creates a file that must not exist, without following a symbolic link.
     fn create(&self, path: &Path) -> io::Result<File> {
@@ -29,6 +31,11 @@ pub trait Disk: Send + Sync {
             .open(path)
     }
 
+    /// Opens a file to write behind what it holds, without following a symbolic link.
+    fn append(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(path)
+    }
+
     /// Writes the whole content.
     fn write(&self, file: &mut File, content: &[u8]) -> io::Result<()> {
         file.write_all(content)
@@ -36,6 +43,12 @@ pub trait Disk: Send + Sync {
 
     /// Brings the content to the disk.
     fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    /// Takes back what was written behind this length, also from the disk.
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)?;
         file.sync_all()
     }
 
@@ -59,15 +72,15 @@ impl Disk for LocalDisk {}
 /// Replaces `folder/name` by `content`.
 ///
 /// # Errors
-/// [`Problem::Write`] with the step that failed. The file is then the old one, except after a failed fsync of the folder:
-/// the new one is in place, and only the caller knows what to put back.
+/// [`Problem::Write`] with the step that failed. The file is then the old one, except after a failed [`RENAME`] or fsync of the
+/// folder: the new one may be in place, and only the caller knows what to put back.
 pub fn replace(disk: &dyn Disk, folder: &Path, name: &str, content: &[u8]) -> Result<(), Problem> {
     let path = folder.join(name);
     refuse_symlink(&path)?;
     let temporary = folder.join(format!(".{name}.new"));
     remove_if_there(&temporary).map_err(|error| Problem::write("remove", &temporary, error))?;
     let written = write_new(disk, &temporary, content).and_then(|()| {
-        disk.rename(&temporary, &path).map_err(|error| Problem::write("rename to", &path, error))
+        disk.rename(&temporary, &path).map_err(|error| Problem::write(RENAME, &path, error))
     });
     if let Err(problem) = written {
         // The next attempt removes it as well; an error here would hide the one that matters.

@@ -15,7 +15,12 @@ use serde_json::value::RawValue;
 use super::Problem;
 
 /// Version of everything in the state folder. Increase it with every change that an older foobar would misread.
-pub const VERSION: u64 = 1;
+///
+/// - 1: the document is all there is.
+/// - 2: the document has a journal, whose steps come after it.
+pub const VERSION: u64 = 2;
+/// Version of a document without a journal.
+pub const ALONE: u64 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct Envelope<'a> {
@@ -36,14 +41,12 @@ pub fn checksum(bytes: &[u8]) -> String {
     format!("crc32:{:08x}", crc32fast::hash(bytes))
 }
 
-/// The bytes of a document that holds `content`.
-pub fn encode<T: Serialize>(content: &T) -> Vec<u8> {
+/// The bytes of a document that holds `content`. The version is the lowest that tells all of it, so that an older foobar reads
+/// whatever it can.
+pub fn encode<T: Serialize>(content: &T, version: u64) -> Vec<u8> {
     let content = serde_json::value::to_raw_value(content).expect("state has string keys only");
-    let envelope = Envelope {
-        version: VERSION,
-        checksum: checksum(content.get().as_bytes()),
-        content: &content,
-    };
+    let envelope =
+        Envelope { version, checksum: checksum(content.get().as_bytes()), content: &content };
     let mut bytes = serde_json::to_vec(&envelope).expect("an envelope of plain fields");
     bytes.push(b'\n');
     bytes
@@ -60,7 +63,7 @@ pub fn decode<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, Probl
     }
     let versioned: Versioned =
         serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-    if versioned.version != VERSION {
+    if !(1..=VERSION).contains(&versioned.version) {
         return Err(Problem::Version {
             path: path.to_owned(),
             found: versioned.version,

@@ -4,13 +4,16 @@
 //! - [`document`]: version and checksum around what is stored.
 //! - [`saved`]: what is kept.
 //! - [`configuration`]: the last good configuration; [`deadline`]: until when a change waits to be confirmed.
+//! - [`journal`]: the steps since the document was written, each a [`delta`].
 //! - [`store`]: the state folder: load, save, keep a damaged file aside.
 //! - [`problem`]: why stored state cannot be used.
 
 pub mod configuration;
 pub mod deadline;
+mod delta;
 pub mod disk;
 pub mod document;
+mod journal;
 pub mod problem;
 pub mod saved;
 pub mod store;

@@ -65,13 +65,13 @@ pub enum Problem {
         why: String,
     },
     /// The file was written by another version of this program.
-    #[error("{} has state version {found}, this foobar reads version {reads}", path.display())]
+    #[error("{} has state version {found}, this foobar reads versions up to {reads}", path.display())]
     Version {
         /// The file.
         path: PathBuf,
         /// Version in the file.
         found: u64,
-        /// Version that is understood.
+        /// The last version that is understood.
         reads: u64,
     },
 }

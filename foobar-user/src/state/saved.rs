@@ -38,6 +38,9 @@ pub(super) struct Stored {
     pub state: State,
     /// Lists that were replaced as a whole, in files.
     pub files: Vec<ListFile>,
+    /// The journal whose steps come after this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
 }
 
 /// A replaced list in a file.

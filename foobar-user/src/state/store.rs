@@ -1,5 +1,5 @@
-//! The state folder: `state.json`, `lists/` for replaced lists that are too long for it, `configurations/` for copies of the
-//! configuration.
+//! The state folder: `state.json` with its journal, `lists/` for replaced lists that are too long for it, `configurations/` for
+//! copies of the configuration.
 
 use std::{
     collections::HashSet,
@@ -8,10 +8,14 @@ use std::{
     sync::Arc,
 };
 
+use tracing::info;
+
 use super::{
     Configured, Problem,
+    delta::Delta,
     disk::{self, Disk, LocalDisk},
     document,
+    journal::{self, Journal, Journaled},
     saved::{ListFile, LongList, State, Stored},
 };
 use crate::policy::PrefixSet;
@@ -20,6 +24,8 @@ use crate::policy::PrefixSet;
 const FILE: &str = "state.json";
 /// Folder of the long lists.
 const LISTS: &str = "lists";
+/// A journal grows to this many bytes, or to the length of the document where that is longer; then the document is written anew.
+const JOURNAL_BYTES: usize = 1 << 20;
 /// Folder of the copies of configurations.
 const CONFIGURATIONS: &str = "configurations";
 
@@ -31,6 +37,10 @@ pub struct Store {
     written: Vec<(Arc<PrefixSet>, ListFile)>,
     /// The document as it is on disk, to be put back if a new one cannot be made durable.
     current: Option<Vec<u8>>,
+    /// The state as it is on disk, if this process wrote it: where the next step begins.
+    saved: Option<State>,
+    /// The journal of the document, to which steps may be appended.
+    journal: Option<Journal>,
     /// Copies of configurations that the document names.
     kept: HashSet<String>,
     /// Held as long as this exists.
@@ -50,8 +60,13 @@ impl Store {
     pub fn look(folder: &Path) -> Result<State, Problem> {
         let path = folder.join(FILE);
         let missing = || Problem::Damaged { path: path.clone(), why: "it is missing".to_owned() };
-        let bytes = disk::read(&path)?.ok_or_else(missing)?;
-        document::decode::<Stored>(&path, &bytes).map(|stored| stored.state)
+        let look = || {
+            let bytes = disk::read(&path)?.ok_or_else(missing)?;
+            let stored: Stored = document::decode(&path, &bytes)?;
+            continued(folder, stored.state, stored.journal.as_deref())
+        };
+        // A daemon may have put another document and another journal in place between the two.
+        look().or_else(|_| look())
     }
 
     /// Opens a state folder, creates it where it is missing, and locks it.
@@ -76,6 +91,8 @@ impl Store {
             disk,
             written: Vec::new(),
             current: None,
+            saved: None,
+            journal: None,
             kept: HashSet::new(),
             _lock: lock,
         })
@@ -89,7 +106,7 @@ impl Store {
         let path = self.path();
         let Some(bytes) = disk::read(&path)? else { return Ok(None) };
         let stored: Stored = document::decode(&path, &bytes)?;
-        let mut state = stored.state;
+        let mut state = continued(&self.folder, stored.state, stored.journal.as_deref())?;
         self.kept = state.configured.files().map(str::to_owned).collect();
         for file in stored.files {
             let set = Arc::new(self.read_list(&file)?);
@@ -110,14 +127,66 @@ impl Store {
         Ok(Some(state))
     }
 
-    /// Brings a state to the disk. After an error the old one is there.
+    /// Brings a state to the disk: as a step in the journal where that tells it, else as a new document. After an error the old
+    /// state is there.
     ///
     /// # Errors
     /// The step that failed, with its file.
     pub fn save(&mut self, state: State) -> Result<(), Problem> {
+        // The start of a daemon and another configuration are documents that any version reads; steps come after the first one.
+        let Some(step) = self.saved.as_ref().and_then(|saved| Delta::between(saved, &state)) else {
+            return self.rewrite(state, false);
+        };
+        let line = journal::line(&step);
+        let most = JOURNAL_BYTES.max(self.current.as_ref().map_or(0, Vec::len)) as u64;
+        match self.journal.take() {
+            Some(mut journal) if journal.len() + line.len() as u64 <= most => {
+                journal.append(&*self.disk, &line)?;
+                self.journal = Some(journal);
+                self.saved = Some(state);
+                Ok(())
+            }
+            _ => self.rewrite(state, true),
+        }
+    }
+
+    /// Takes the journal into the document, which an older foobar then reads as well.
+    ///
+    /// # Errors
+    /// Those of [`Self::save`]; what is on disk stays good.
+    pub fn fold(&mut self) -> Result<(), Problem> {
+        match &self.saved {
+            Some(state) if self.journal.is_some() => self.rewrite(state.clone(), false),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the document, with or without a new journal beside it.
+    fn rewrite(&mut self, state: State, journaled: bool) -> Result<(), Problem> {
+        // Whatever fails, nothing is appended to the journal before: the next change writes a document again.
+        self.journal = None;
+        let journal =
+            if journaled { Some(Journal::create(&*self.disk, &self.folder)?) } else { None };
+        match self.write_document(&state, journal.as_ref().map(Journal::name)) {
+            Ok(()) => {
+                self.sweep(&state.configured, journal.as_ref().map(Journal::name));
+                self.journal = journal;
+                self.saved = Some(state);
+                Ok(())
+            }
+            Err(problem) => {
+                // After a rename the document may need it.
+                if let Some(journal) = journal.filter(|_| !is_in_place(&problem)) {
+                    journal.discard();
+                }
+                Err(problem)
+            }
+        }
+    }
+
+    fn write_document(&mut self, state: &State, journal: Option<String>) -> Result<(), Problem> {
         let generation = state.generation;
-        let configured = state.configured.clone();
-        let (state, long) = Stored::split(state);
+        let (state, long) = Stored::split(state.clone());
         let lists = long
             .into_iter()
             .enumerate()
@@ -125,25 +194,30 @@ impl Store {
             .map(|(number, list)| self.write_list(list, format!("{generation}-{number}.txt")))
             .collect::<Result<Vec<_>, _>>()?;
         let files = lists.iter().map(|(_, file)| file.clone()).collect();
-        let bytes = document::encode(&Stored { state, files });
+        let version = if journal.is_some() { document::VERSION } else { document::ALONE };
+        let bytes = document::encode(&Stored { state, files, journal }, version);
         if let Err(problem) = disk::replace(&*self.disk, &self.folder, FILE, &bytes) {
-            if matches!(problem, Problem::SyncFolder { .. }) {
+            if is_in_place(&problem) {
                 self.put_back();
             }
             return Err(problem);
         }
         self.current = Some(bytes);
         self.written = lists;
-        self.sweep(&configured);
         Ok(())
     }
 
-    /// Moves a document that cannot be used to another name, and says which.
+    /// Moves a document that cannot be used to another name, and says which; its journal goes with it.
     ///
     /// # Errors
     /// The rename failed.
     pub fn keep_aside(&mut self, problem: &Problem) -> Result<PathBuf, Problem> {
-        disk::keep_aside(&self.path(), problem.label())
+        let aside = disk::keep_aside(&self.path(), problem.label())?;
+        for journal in journal::all(&self.folder) {
+            // It is of no use without its document, so an error here loses nothing.
+            let _ = disk::keep_aside(&self.folder.join(journal), problem.label());
+        }
+        Ok(aside)
     }
 
     /// Where the document is.
@@ -202,7 +276,10 @@ impl Store {
     }
 
     /// Removes files that the document does not name; one that stays costs room, nothing else.
-    fn sweep(&mut self, configured: &Configured) {
+    fn sweep(&mut self, configured: &Configured, journal: Option<String>) {
+        for unused in journal::all(&self.folder).filter(|name| Some(name) != journal.as_ref()) {
+            let _ = fs::remove_file(self.folder.join(unused));
+        }
         let lists = self.written.iter().map(|(_, file)| file.file.as_str()).collect();
         sweep_folder(&self.folder.join(LISTS), &lists);
         // Those of the document before stay as well: it comes back where the kernel does not take the policy.
@@ -221,6 +298,35 @@ impl Store {
     pub(super) fn disk(&self) -> &dyn Disk {
         &*self.disk
     }
+}
+
+/// Whether a document may be in place, although it may not last: not every file system that reports an error has done nothing.
+fn is_in_place(problem: &Problem) -> bool {
+    matches!(problem, Problem::SyncFolder { .. } | Problem::Write { step: disk::RENAME, .. })
+}
+
+/// A document's state with the steps of its journal.
+fn continued(folder: &Path, mut state: State, journal: Option<&str>) -> Result<State, Problem> {
+    let Some(name) = journal else { return Ok(state) };
+    let Journaled { steps, unfinished } = journal::read(folder, name)?;
+    for step in steps {
+        if step.from != state.generation {
+            return Err(Problem::Damaged {
+                path: folder.join(name),
+                why: format!(
+                    "generation {} is followed by a step from {}",
+                    state.generation, step.from
+                ),
+            });
+        }
+        step.apply(&mut state);
+    }
+    if unfinished > 0 {
+        info!(
+            "{name} ends with {unfinished} bytes of a change that was never acknowledged; they do not count"
+        );
+    }
+    Ok(state)
 }
 
 fn sweep_folder(folder: &Path, used: &HashSet<&str>) {

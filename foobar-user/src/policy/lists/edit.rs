@@ -39,10 +39,13 @@ impl List {
             let before = overlay.details.get(&prefix).cloned().unwrap_or_default();
             details.comment = details.comment.or_else(|| before.comment.clone());
             let changed = details != before;
-            if details == Details::default() {
-                overlay.details.remove(&prefix);
-            } else {
-                overlay.details.insert(prefix, details);
+            if changed {
+                let all = Arc::make_mut(&mut overlay.details);
+                if details == Details::default() {
+                    all.remove(&prefix);
+                } else {
+                    all.insert(prefix, details);
+                }
             }
             if present {
                 *(if changed { &mut result.updated } else { &mut result.unchanged }) += 1;
@@ -129,8 +132,9 @@ impl List {
         self.overlay.added.subtract(gone);
         self.overlay.removed.extend(&in_base);
         if !self.overlay.details.is_empty() {
+            let details = Arc::make_mut(&mut self.overlay.details);
             gone.iter().for_each(|prefix| {
-                self.overlay.details.remove(&prefix);
+                details.remove(&prefix);
             });
         }
         self.count();
@@ -157,7 +161,8 @@ impl List {
         details: BTreeMap<Prefix, Details>,
     ) -> Result<Replaced, ListError> {
         let before = self.clone();
-        self.try_overlay(Overlay { replaced: Some(Arc::new(set)), details, ..Overlay::default() })?;
+        let (replaced, details) = (Some(Arc::new(set)), Arc::new(details));
+        self.try_overlay(Overlay { replaced, details, ..Overlay::default() })?;
         Ok(self.replaced_from(&before))
     }
 
@@ -191,7 +196,7 @@ impl List {
         self.overlay = overlay;
         let base = self.base().clone();
         self.overlay.removed.intersect(&base);
-        let mut details = std::mem::take(&mut self.overlay.details);
+        let mut details = Arc::unwrap_or_clone(std::mem::take(&mut self.overlay.details));
         details.retain(|prefix, _| self.contains(prefix));
         if self.overlay.replaced.is_none() {
             let added = &self.overlay.added;
@@ -200,7 +205,7 @@ impl List {
             }
             details.retain(|_, kept| *kept != Details::default());
         }
-        self.overlay.details = details;
+        self.overlay.details = Arc::new(details);
         self.count();
     }
 

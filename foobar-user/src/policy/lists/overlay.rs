@@ -32,8 +32,12 @@ pub struct Overlay {
     #[serde(skip_serializing_if = "PrefixSet::is_empty")]
     pub removed: PrefixSet,
     /// Comments and ends, of entries that have one.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub details: BTreeMap<Prefix, Details>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub details: Arc<BTreeMap<Prefix, Details>>,
+}
+
+fn is_empty(details: &Arc<BTreeMap<Prefix, Details>>) -> bool {
+    details.is_empty()
 }
 
 impl Overlay {
