@@ -10,6 +10,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::{
     ask::{fetch, prometheus},
@@ -175,21 +179,29 @@ impl Site {
     /// # Errors
     /// If none runs.
     pub fn stop(&self, host: Host, name: &str) -> Result<()> {
-        let namespace = self.instance.namespace(host);
-        let running = || {
-            let found = processes(&namespace).into_iter();
-            found.filter(|(_, comm)| comm == name).map(|(id, _)| id).collect::<Vec<_>>()
-        };
-        ensure!(!running().is_empty(), "no {name} runs on {}", host.name());
-        for id in running() {
-            let _ = nix::sys::signal::kill(
-                nix::unistd::Pid::from_raw(id),
-                nix::sys::signal::Signal::SIGTERM,
-            );
-        }
+        self.signal(host, name, Signal::SIGTERM)?;
         eventually("it to end", PATIENCE, || {
-            if running().is_empty() { Ok(()) } else { bail!("{name} still runs") }
+            if self.running(host, name).is_empty() { Ok(()) } else { bail!("{name} still runs") }
         })
+    }
+
+    /// Sends a signal to the programs of this command name on a host.
+    ///
+    /// # Errors
+    /// If none runs.
+    pub fn signal(&self, host: Host, name: &str, signal: Signal) -> Result<()> {
+        let running = self.running(host, name);
+        ensure!(!running.is_empty(), "no {name} runs on {}", host.name());
+        for id in running {
+            // Gone already: nothing to be told.
+            let _ = kill(Pid::from_raw(id), signal);
+        }
+        Ok(())
+    }
+
+    fn running(&self, host: Host, name: &str) -> Vec<i32> {
+        let found = processes(&self.instance.namespace(host)).into_iter();
+        found.filter(|(_, comm)| comm == name).map(|(id, _)| id).collect()
     }
 
     /// Takes everything down: filters, processes, namespaces, pins, folder. It tries all of it whatever fails.

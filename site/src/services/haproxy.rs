@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 
 use super::{certificates, write};
-use crate::{instance::Instance, plan::Host, run::service};
+use crate::{ask::fetch, instance::Instance, plan::Host, run::service};
 
 const CONFIGURATION: &str = include_str!("../../templates/haproxy.cfg");
 /// Its log, a line a request: source address and port, own port, status, server, time to first byte.
@@ -27,4 +27,19 @@ pub fn start(instance: &Instance) -> Result<()> {
     write(&file, CONFIGURATION, &[("FOLDER", &folder.display().to_string())])?;
     let file = file.display().to_string();
     service(instance, Host::Lb, &["haproxy", "-db", "-f", &file], LOG)
+}
+
+/// What HAProxy says of a web server: `UP` or `DOWN`, and more while it changes its mind.
+///
+/// # Errors
+/// If it cannot be asked.
+pub fn state(instance: &Instance, host: Host) -> Result<String> {
+    let page = fetch(instance, Host::Lb, "http://127.0.0.1:8404/;csv", &[])?;
+    // # pxname,svname,...,status,...
+    let mut lines = page.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = lines.next().unwrap_or_default();
+    let at = names.iter().position(|name| *name == "status").context("no status")?;
+    let server = lines.find(|words| words.get(..2) == Some(&["web", host.name()]));
+    let server = server.with_context(|| format!("HAProxy knows no {}", host.name()))?;
+    Ok(server.get(at).copied().unwrap_or_default().to_owned())
 }

@@ -1,8 +1,15 @@
 //! A web server: nginx, and PHP behind it.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use super::{PATIENCE, certificates, give, write};
 use crate::{
@@ -16,6 +23,8 @@ const PHP: &str = include_str!("../../templates/php-fpm.conf");
 const PAGE: &str = include_str!("../../templates/index.php");
 /// Its log, a line a request: own port, status, connection, seconds.
 pub const LOG: &str = "access.log";
+/// The certificate that nginx reads, in the folder of its host.
+const SERVED: &str = "web.pem";
 
 /// Starts PHP and nginx on a web server.
 ///
@@ -23,12 +32,8 @@ pub const LOG: &str = "access.log";
 /// If one cannot be started.
 pub fn start(instance: &Instance, host: Host, password: &str) -> Result<()> {
     let folder = instance.host_folder(host);
-    for (from, to) in [
-        (instance.folder().join("web.pem"), folder.join("web.pem")),
-        (certificates::authority(instance), folder.join("ca.pem")),
-    ] {
-        fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
-    }
+    copy(&Certificate::Renewed.file(instance), &folder.join(SERVED))?;
+    copy(&certificates::authority(instance), &folder.join("ca.pem"))?;
     let values = [
         ("FOLDER", folder.display().to_string()),
         ("HOST", host.name().to_owned()),
@@ -54,8 +59,39 @@ pub fn start(instance: &Instance, host: Host, password: &str) -> Result<()> {
     service(instance, host, &arguments, "nginx-output.log")
 }
 
-/// How long health checks of the load balancer take to notice a web server, and to miss it.
-pub const HEALTH_CHECK: Duration = Duration::from_secs(1);
+/// Certificates that a web server may serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// The one that it begins with.
+    Renewed,
+    /// One that ends within a week, as if nobody had renewed it.
+    Expiring,
+}
+
+impl Certificate {
+    fn file(self, instance: &Instance) -> PathBuf {
+        instance.folder().join(match self {
+            Certificate::Renewed => "web.pem",
+            Certificate::Expiring => "web-expiring.pem",
+        })
+    }
+}
+
+/// Has a web server serve another certificate; its connections stay.
+///
+/// # Errors
+/// If nginx does not run.
+pub fn serve(instance: &Instance, host: Host, certificate: Certificate) -> Result<()> {
+    let folder = instance.host_folder(host);
+    copy(&certificate.file(instance), &folder.join(SERVED))?;
+    let id = fs::read_to_string(folder.join("nginx.pid")).context("nginx does not run")?;
+    let id = id.trim().parse().context("no process id in nginx.pid")?;
+    kill(Pid::from_raw(id), Signal::SIGHUP).context("nginx cannot be told to read its files again")
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
+}
 
 /// Debian's PHP has its version in its name.
 fn php() -> Result<PathBuf> {

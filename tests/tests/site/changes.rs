@@ -15,6 +15,8 @@ use foobar_site::{
 use crate::up::Up;
 
 const VISITORS: Load = Load { version: Version::Http1, connections: 4, rate: 5, seconds: 6 };
+/// Within what a change opens or closes a path.
+const SOON: Duration = Duration::from_secs(1);
 /// How long a connection may take that is allowed; one that is not allowed gets no answer at all.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -24,7 +26,7 @@ pub fn open_and_close(up: &Up) {
     let stranger = Host::Rogue.ipv4().to_string();
     let (served, ()) = up.under_load(VISITORS, || {
         assert!(silent(up), "the path is open before the change");
-        for _ in 0..3 {
+        let round = || {
             let start = Instant::now();
             web1.ask(&["allow", "add", "load-balancers", &stranger]).expect("an entry");
             connect(up);
@@ -34,7 +36,11 @@ pub fn open_and_close(up: &Up) {
             let closed = start.elapsed();
             assert!(silent(up), "the path is open after the change");
             println!("  opened within {opened:.0?}, closed within {closed:.0?}, commands included");
-        }
+            opened.max(closed)
+        };
+        // A machine with much else to do may be late, but not every time.
+        let quickest = (0..3).map(|_| round()).min().expect("three rounds");
+        assert!(quickest < SOON, "three changes, and each took longer: {quickest:.0?} at best");
     });
     println!("  visitors: {served}");
     assert_eq!(served.failed, 0, "{served}");

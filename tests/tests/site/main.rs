@@ -9,7 +9,9 @@ mod changes;
 mod counts;
 mod dashboard;
 mod death;
+mod meanwhile;
 mod paths;
+mod turns;
 mod up;
 
 use std::time::Instant;
@@ -27,6 +29,7 @@ fn slow_the_site_is_what_it_promises_to_be() {
         println!("{name}: {:.1} s", start.elapsed().as_secs_f64());
     };
     chapter("counts agree with the servers' own logs", counts::agree);
+    chapter("requests are estimated without any server's help", turns::agree);
     chapter("the dashboard's queries have answers", dashboard::every_query_answers);
     chapter("a change of a list opens and closes a path", changes::open_and_close);
     chapter("a daemon that is killed loses nothing", death::of_a_daemon);

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process, sync::Once, thread, time::Duration};
 use foobar_site::{
     instance::Instance,
     load::{Load, Served},
-    run::eventually,
+    run::{eventually, processes},
     site::Site,
     tempo::Tempo,
 };
@@ -52,11 +52,19 @@ impl Up {
 
     /// Takes it down and looks whether anything stays.
     pub fn down(self) {
+        let namespaces = self.instance().namespaces();
+        let ran: Vec<_> = namespaces.iter().flat_map(|name| processes(name)).collect();
+        assert!(ran.len() > 20, "{ran:?}");
         self.site.down().unwrap_or_else(|error| panic!("it does not go down: {error:?}"));
         let left = self.instance().remains();
         assert!(left.is_empty(), "left behind: {left:?}");
         let folder = self.instance().folder().display().to_string();
         let left = processes_with(&folder);
+        assert!(left.is_empty(), "still running: {left:?}");
+        let runs = |(id, name): &(i32, String)| {
+            fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+        };
+        let left: Vec<_> = ran.into_iter().filter(runs).collect();
         assert!(left.is_empty(), "still running: {left:?}");
     }
 }

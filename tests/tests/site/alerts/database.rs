@@ -1,0 +1,52 @@
+//! What goes wrong with the database, and what others see of it.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use foobar_site::{
+    load::{Load, Version},
+    plan::Host,
+    run::enter,
+};
+use nix::sys::signal::Signal;
+
+use super::{firing, nothing_fires};
+use crate::up::Up;
+
+/// Connections of each web server that the database does not take: together nine tenths of MariaDB's accept queue of 80.
+const WAITING: usize = 36;
+/// How long a connection may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// It hangs: the kernel completes connections, and nobody takes them.
+pub fn hangs(up: &Up) {
+    up.site.signal(Host::Db, "mariadbd", Signal::SIGSTOP).expect("a database");
+    let address = SocketAddr::from((Host::Db.ipv4(), 3306));
+    let connect = |_| Ok(TcpStream::connect_timeout(&address, LIMIT)?);
+    let waiting = Host::WEB.map(|host| {
+        enter(&up.instance().namespace(host), || {
+            (0..WAITING).map(connect).collect::<Result<Vec<_>, _>>()
+        })
+    });
+    let waiting = waiting.map(|streams| streams.expect("connections to a database that hangs"));
+    firing(up, "FoobarAcceptQueueFull", "db");
+    up.site.signal(Host::Db, "mariadbd", Signal::SIGCONT).expect("a database");
+    drop(waiting);
+    up.eventually("the page, with the database", || up.site.page());
+}
+
+/// It is down: visitors get errors.
+pub fn is_down(up: &Up) {
+    let visitors = Load { version: Version::Http1, connections: 4, rate: 3, seconds: 20 };
+    let (served, ()) = up.under_load(visitors, || {
+        up.site.stop(Host::Db, "mariadbd").expect("a database");
+        firing(up, "FoobarErrorRate", "lb");
+        up.site.restart_database().expect("a database");
+    });
+    println!("  visitors: {served}");
+    assert!(served.failed > 0, "{served}");
+    nothing_fires(up);
+    up.site.page().expect("the page, with the database");
+}

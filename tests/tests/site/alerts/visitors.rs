@@ -1,0 +1,81 @@
+//! What goes wrong between visitors, load balancer and web servers.
+
+use std::{iter::repeat_n, thread, time::Duration};
+
+use anyhow::ensure;
+use foobar_site::{
+    ask::fetch,
+    load::{Load, Version},
+    plan::{Host, NAME},
+    scan,
+    services::{
+        haproxy,
+        nginx::{self, Certificate},
+    },
+};
+
+use super::firing;
+use crate::{meanwhile::meanwhile, up::Up};
+
+const VISITORS: Load = Load { version: Version::Http1, connections: 4, rate: 5, seconds: 5 };
+/// SYNs with which the load balancer tries a second time and a third.
+const ATTEMPTS: usize = 20;
+
+/// A visitor who does not know the site's authority, and ends the handshake.
+pub fn distrust(up: &Up) {
+    let resolve = format!("{NAME}:443:{}", Host::Lb.ipv4());
+    let url = format!("https://{NAME}/");
+    let refused = fetch(up.instance(), Host::Client, &url, &["--resolve", &resolve]);
+    assert!(refused.is_err(), "curl trusts an authority that it does not know");
+    thread::sleep(Duration::from_millis(300));
+}
+
+/// The first web server serves this certificate, and foobar is asked to look.
+pub fn serve(up: &Up, certificate: Certificate) {
+    nginx::serve(up.instance(), Host::Web1, certificate).expect("another certificate");
+    up.site.foobar(Host::Web1).ask(&["reload"]).expect("a reload");
+}
+
+/// The load balancer is taken off the second web server's list by mistake: that server drops it, the other one gets all
+/// requests, and no visitor notices.
+pub fn shut_out(up: &Up) {
+    let web2 = up.site.foobar(Host::Web2);
+    let entries = Host::Lb.addresses().map(|address| address.to_string());
+    let change = |verb| {
+        web2.ask(&["allow", verb, "load-balancers", &entries[0], &entries[1]]).expect("a change");
+    };
+    change("remove");
+    seen(up, "DOWN");
+    let [address, _] = Host::Web2.addresses();
+    let attempts = || {
+        let ports = repeat_n(443, ATTEMPTS);
+        let answers = scan::tcp(up.instance(), Host::Lb, address, ports).expect("SYNs");
+        assert!(answers.is_empty(), "who is on no list gets an answer");
+        thread::sleep(Duration::from_millis(500));
+    };
+    let visitors = || VISITORS.run(up.instance()).expect("a report of h2load");
+    let (served, _) = meanwhile(visitors, || {
+        meanwhile(attempts, || {
+            firing(up, "FoobarAllowlistMistake", "web2");
+            firing(up, "FoobarQpsSkew", "");
+        })
+    });
+    for served in &served {
+        assert_eq!(served.failed, 0, "{served}");
+    }
+    println!(
+        "  visitors: {} requests, 0 failed",
+        served.iter().map(|one| one.requests).sum::<u64>()
+    );
+    change("add");
+    seen(up, "UP");
+}
+
+/// Waits until HAProxy says this of the second web server.
+fn seen(up: &Up, state: &str) {
+    up.eventually("the load balancer to notice", || {
+        let found = haproxy::state(up.instance(), Host::Web2)?;
+        ensure!(found.starts_with(state), "it says {found}");
+        Ok(())
+    });
+}
