@@ -56,6 +56,7 @@ pub const TESTS: &[Tool] = &[
     tool("python3", "python3"),
     tool("prlimit", "util-linux"),
     tool("setpriv", "util-linux"),
+    tool("strace", "strace"),
     tool("systemd-analyze", "systemd"),
     tool("bpftool", "bpftool"),
     tool("chromium", "chromium"),
