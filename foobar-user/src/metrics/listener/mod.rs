@@ -6,10 +6,12 @@
 //! - [`routes`]: what is served under which path.
 //! - [`status`]: the page for people.
 //! - [`page`]: one page for all who ask at the same time.
+//! - [`host`]: by which names a listener on loopback may be called.
 //! - [`clients`]: the connections, and who must go when there are too many.
 //! - [`serve`]: the loop that accepts.
 
 mod clients;
+mod host;
 mod page;
 mod routes;
 mod serve;

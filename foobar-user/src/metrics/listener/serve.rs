@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::clients::{Activity, Clients};
+use super::host;
 use super::page::Pages;
 use super::routes::router;
 use super::{Listener, ListenerLimits, Source};
@@ -76,6 +77,7 @@ impl Listener {
                         let activity = Activity::new();
                         let client = Client {
                             address: peer.ip(),
+                            on_loopback: address.ip().to_canonical().is_loopback(),
                             activity: activity.clone(),
                             routes: routes.clone(),
                             gate: Arc::clone(&gate),
@@ -122,6 +124,8 @@ fn is_of_client(error: &io::Error) -> bool {
 /// One connection.
 struct Client {
     address: IpAddr,
+    /// Whether the listener is for this host alone.
+    on_loopback: bool,
     activity: Activity,
     routes: Router,
     gate: Arc<Gate>,
@@ -147,7 +151,8 @@ impl Client {
 
     /// Answers the requests of the connection.
     async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin, web: Arc<Web>) {
-        let Client { address, activity, routes, gate, limits, mut closing } = self;
+        let Client { address, on_loopback, activity, routes, gate, limits, mut closing } = self;
+        let by_own_name = on_loopback && web.tls.is_none() && !web.is_closed_to_strangers();
         let routes = TowerToHyperService::new(routes);
         let service = service_fn(move |request: Request<Incoming>| {
             let (web, gate, activity) = (Arc::clone(&web), Arc::clone(&gate), activity.clone());
@@ -157,6 +162,7 @@ impl Client {
                 // Who waits to be admitted counts as idle, and makes room for others.
                 let answering = activity.answering();
                 let mut answer = match admitted {
+                    Ok(()) if by_own_name && !host::is_own(&request) => host::misdirected(),
                     Ok(()) => routes.call(request).await?,
                     Err(denied) => denied.into_response(),
                 };

@@ -45,11 +45,34 @@ fn other_paths_and_methods_are_refused_with_a_hint() {
 }
 
 #[test]
+fn a_page_of_somebody_else_cannot_read_what_is_on_loopback() {
+    let running = Running::start(Quiet, ListenerLimits::default());
+    for path in ["/", "/metrics", "/api/live", "/healthz"] {
+        for (host, expected) in [
+            (
+                format!("evil.example:{}", running.address.port()),
+                "HTTP/1.1 421 Misdirected Request",
+            ),
+            (running.address.to_string(), "HTTP/1.1 200 OK"),
+        ] {
+            let mut stream = running.connect();
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+                .unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            let (status, _, body) = parts(&answer);
+            assert_eq!(status, expected, "{path}, {host}");
+            assert_eq!(body.contains("answers to localhost"), expected.contains("421"), "{body}");
+        }
+    }
+}
+
+#[test]
 fn a_connection_is_kept_for_the_next_scrape() {
     let running = Running::start(Quiet, ListenerLimits::default());
     let mut stream = running.connect();
     for _ in 0..3 {
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(b"ok\n") {
             let mut buffer = [0; 1024];
@@ -179,7 +202,7 @@ fn a_scrape_under_way_is_finished_before_the_end() {
         ListenerLimits { drain: super::PATIENCE, ..ListenerLimits::default() },
     );
     let mut stream = running.connect();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     std::thread::sleep(Duration::from_millis(100));
     running.stop();
     let mut answer = String::new();

@@ -20,7 +20,7 @@ fn a_client_that_sends_no_whole_request_is_closed() {
     let mut slow = running.connect();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHost:").unwrap();
     let mut idle = running.connect();
-    idle.write_all(b"HEAD /healthz HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    idle.write_all(b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut answer = String::new();
     idle.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
@@ -37,7 +37,7 @@ fn a_connection_does_not_last_for_ever() {
     let mut stream = running.connect();
     let begun = Instant::now();
     // Busy all the time, so no timeout between requests applies.
-    let request = b"HEAD /healthz HTTP/1.1\r\nHost: test\r\n\r\n";
+    let request = b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     while stream.write_all(request).is_ok()
         && stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0)
     {
