@@ -87,7 +87,7 @@ mod tests {
         let path = folder.path().join("foobar.toml");
         let find = |text: &str, path: &Path| of_metrics(&Config::parse(text, path).unwrap().config);
         assert_eq!(find("[metrics]\nlisten = \"off\"\n", &path), None);
-        assert_eq!(find("", &path).unwrap().grade, Grade::Ok);
+        assert_eq!(find("[metrics]\n", &path).unwrap().grade, Grade::Ok);
         let open = find("[metrics]\nlisten = \"0.0.0.0:9898\"\n", &path).unwrap();
         assert!(open.grade == Grade::Warning && open.remedy.unwrap().contains("web_config"));
         let web = "[metrics]\nweb_config = \"web.yml\"\n";

@@ -74,6 +74,14 @@ fn read_text(reader: Reader<'_>, text: &str, path: &Path) -> Result<Loaded, Conf
         return Err(ConfigError { diagnostics: reader.into_diagnostics() });
     }
     let span = root.span();
+    if root.as_ref().is_empty() {
+        // As power cuts and full disks leave files; as a policy it would close every port.
+        reader.error(
+            span.clone(),
+            "there is nothing in the configuration",
+            "bring back a good copy; to close every port on purpose, write at least mode = \"enforce\"",
+        );
+    }
     let config = read(Section::new(&reader, "the configuration", span, root.into_inner()));
     if reader.has_errors() {
         return Err(ConfigError { diagnostics: reader.into_diagnostics() });

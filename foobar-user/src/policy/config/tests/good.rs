@@ -20,8 +20,8 @@ fn notes(text: &str) -> Vec<(u32, String)> {
 }
 
 #[test]
-fn an_empty_file_lets_nobody_in_and_everything_out() {
-    let Loaded { config, notes, .. } = parse("").unwrap();
+fn the_shortest_file_lets_nobody_in_and_everything_out() {
+    let Loaded { config, notes, .. } = parse("mode = \"enforce\"").unwrap();
     assert!(notes.is_empty());
     assert_eq!((config.interfaces, config.mode), (Interfaces::Default, Mode::Enforce));
     assert_eq!(config.metrics.listen.unwrap().to_string(), "127.0.0.1:9898");
@@ -30,6 +30,14 @@ fn an_empty_file_lets_nobody_in_and_everything_out() {
     assert_eq!(config.choices.echo.to_string(), "100/s (burst 200)");
     assert!(config.observe.is_empty(), "no rule lets anybody in");
     assert_eq!(config.log.drops.unwrap().to_string(), "10/s");
+}
+
+#[test]
+fn a_file_without_anything_is_no_policy() {
+    for text in ["", "\n\n", "# the policy\n"] {
+        let error = parse(text).expect_err("it would close every port");
+        assert!(error.to_string().contains("nothing in the configuration"), "{error}");
+    }
 }
 
 #[test]
