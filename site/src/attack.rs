@@ -1,14 +1,15 @@
 //! Unwanted traffic, while visitors are served: floods from addresses that nobody has, a port scan, and attempts to reach what
 //! is behind the load balancer.
 
-use std::{fmt, thread};
+use std::fmt;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::{
     ask, health,
     instance::Instance,
     load::{Load, Served, Version},
+    meanwhile::meanwhile,
     plan::{Host, open},
     run::{finish, on, output},
     scan,
@@ -18,6 +19,9 @@ use crate::{
 const FLOOD: u32 = 20_000;
 /// Microseconds between two packets of a flood.
 const GAP: &str = "u50";
+
+/// Visitors come again and again until the attack is over.
+const VISITORS: Load = Load { version: Version::Http1, connections: 4, rate: 5, seconds: 5 };
 
 /// One attack and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,41 +52,46 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for attempt in &self.attempts {
-            writeln!(formatter, "{:52} {}", attempt.what, attempt.outcome)?;
-        }
         writeln!(formatter, "got through: {}", self.through())?;
         write!(formatter, "visitors meanwhile: {}", self.served)
     }
 }
 
-/// Attacks the site while visitors ask for pages.
+impl fmt::Display for Attempt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:52} {}", self.what, self.outcome)
+    }
+}
+
+/// Attacks the site while visitors ask for pages, and tells of each attempt when it is over.
 ///
 /// # Errors
 /// If an attack cannot be made; one that succeeds is no error but is reported.
-pub fn attack(instance: &Instance) -> Result<Report> {
-    let visitors = Load { version: Version::Http1, connections: 4, rate: 5, seconds: 12 };
-    thread::scope(|scope| {
-        let served = scope.spawn(|| visitors.run(instance));
-        let attempts = attempts(instance);
-        let served = match served.join() {
-            Ok(served) => served?,
-            Err(_) => bail!("the visitors panicked"),
-        };
-        Ok(Report { attempts: attempts?, served })
-    })
+pub fn attack(instance: &Instance, tell: &dyn Fn(&Attempt)) -> Result<Report> {
+    let visitors = || VISITORS.run(instance);
+    let (served, attempts) = meanwhile(visitors, || attempts(instance, tell));
+    let served = served.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(Report { attempts: attempts?, served: Served::all(&served) })
 }
 
-fn attempts(instance: &Instance) -> Result<Vec<Attempt>> {
-    let mut attempts = vec![
-        syn_flood_at_open_port(instance)?,
-        syn_flood_at_closed_port(instance, Host::Web1, "443")?,
-        syn_flood_at_closed_port(instance, Host::Db, "3306")?,
-        udp_flood(instance, Host::Lb, "443")?,
-        udp_flood(instance, Host::Db, "3306")?,
-        port_scan(instance)?,
-    ];
-    attempts.extend(knocks(instance)?);
+fn attempts(instance: &Instance, tell: &dyn Fn(&Attempt)) -> Result<Vec<Attempt>> {
+    let mut attempts = Vec::new();
+    let mut done = |attempt: Attempt| {
+        tell(&attempt);
+        attempts.push(attempt);
+    };
+    done(syn_flood_at_open_port(instance)?);
+    done(syn_flood_at_closed_port(instance, Host::Web1, "443")?);
+    done(syn_flood_at_closed_port(instance, Host::Db, "3306")?);
+    done(udp_flood(instance, Host::Lb, "443")?);
+    done(udp_flood(instance, Host::Db, "3306")?);
+    done(port_scan(instance)?);
+    // Past the load balancer, straight at what is behind it, from the world and from the servers' own network.
+    for from in [Host::Attacker, Host::Rogue] {
+        for to in [Host::Web1, Host::Web2, Host::Db, Host::Monitor] {
+            done(knock(instance, from, to)?);
+        }
+    }
     Ok(attempts)
 }
 
@@ -194,19 +203,13 @@ fn port_scan(instance: &Instance) -> Result<Attempt> {
     })
 }
 
-/// Past the load balancer, straight at what is behind it: every TCP port, from the world and from the servers' own network.
-fn knocks(instance: &Instance) -> Result<Vec<Attempt>> {
-    let mut attempts = Vec::new();
-    for from in [Host::Attacker, Host::Rogue] {
-        for to in [Host::Web1, Host::Web2, Host::Db, Host::Monitor] {
-            let [address, _] = to.addresses();
-            let answers = scan::tcp(instance, from, address, 1..=u16::MAX)?;
-            attempts.push(Attempt {
-                what: format!("65535 ports of {}, from {}", to.name(), from.name()),
-                outcome: format!("{} answer", answers.len()),
-                through: answers.len() as u64,
-            });
-        }
-    }
-    Ok(attempts)
+/// Every TCP port of a server.
+fn knock(instance: &Instance, from: Host, to: Host) -> Result<Attempt> {
+    let [address, _] = to.addresses();
+    let answers = scan::tcp(instance, from, address, 1..=u16::MAX)?;
+    Ok(Attempt {
+        what: format!("65535 ports of {}, from {}", to.name(), from.name()),
+        outcome: format!("{} answer", answers.len()),
+        through: answers.len() as u64,
+    })
 }

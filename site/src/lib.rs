@@ -14,6 +14,7 @@ pub mod health;
 pub mod instance;
 pub mod load;
 pub mod logs;
+pub mod meanwhile;
 pub mod network;
 pub mod plan;
 pub mod run;

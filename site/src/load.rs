@@ -1,6 +1,6 @@
 //! Wanted traffic: visitors, by h2load, a counted number of requests at a steady rate.
 
-use std::{fmt, thread};
+use std::{fmt, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -45,15 +45,36 @@ pub struct Served {
     pub failed: u64,
     /// Requests a second, over the whole of it.
     pub rate: f64,
-    /// Mean time for a request, as h2load writes it.
-    pub mean: String,
+    /// Mean time for a request.
+    pub mean: Duration,
+}
+
+impl Served {
+    /// Several, one after the other.
+    pub fn all(served: &[Served]) -> Served {
+        let sum = |of: fn(&Served) -> u64| served.iter().map(of).sum::<u64>();
+        let requests = sum(|one| one.requests);
+        let weighted = |of: fn(&Served) -> f64| {
+            served.iter().map(|one| one.requests as f64 * of(one)).sum::<f64>()
+        };
+        let seconds = weighted(|one| if one.rate > 0.0 { one.rate.recip() } else { 0.0 });
+        Served {
+            requests,
+            succeeded: sum(|one| one.succeeded),
+            failed: sum(|one| one.failed),
+            rate: if seconds > 0.0 { requests as f64 / seconds } else { 0.0 },
+            mean: Duration::from_secs_f64(
+                weighted(|one| one.mean.as_secs_f64()) / requests.max(1) as f64,
+            ),
+        }
+    }
 }
 
 impl fmt::Display for Served {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{} requests, {} answered well, {} failed, {:.1} a second, {} on average",
+            "{} requests, {} answered well, {} failed, {:.1} a second, {:.2?} on average",
             self.requests, self.succeeded, self.failed, self.rate, self.mean
         )
     }
@@ -128,8 +149,21 @@ fn read(report: &str) -> Result<Served> {
         succeeded: good,
         failed: total.saturating_sub(good),
         rate: rate.context("no rate")?.parse().context("a rate")?,
-        mean: times.split_whitespace().nth(2).context("no mean")?.to_owned(),
+        mean: duration(times.split_whitespace().nth(2).context("no mean")?)?,
     })
+}
+
+/// A time as h2load writes it: `46.90ms`, `570us`, `1.20s`.
+fn duration(text: &str) -> Result<Duration> {
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let seconds = match &text[number.len()..] {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        unit => bail!("the unit \"{unit}\" of \"{text}\" is unknown"),
+    };
+    let number: f64 = number.parse().with_context(|| format!("no time: {text}"))?;
+    Ok(Duration::from_secs_f64(number * seconds))
 }
 
 #[cfg(test)]
@@ -144,8 +178,18 @@ mod tests {
             traffic: 217.19KB (222400) total\n\
             \x20                    min         max         mean         sd        +/- sd\n\
             time for request:     1.97ms     10.11ms      3.21ms      1.04ms    88.50%\n";
-        let served =
-            Served { requests: 200, succeeded: 199, failed: 1, rate: 39.85, mean: "3.21ms".into() };
+        let mean = Duration::from_micros(3210);
+        let served = Served { requests: 200, succeeded: 199, failed: 1, rate: 39.85, mean };
         assert_eq!(read(report).unwrap(), served);
+    }
+
+    #[test]
+    fn loads_one_after_the_other_add_up() {
+        let ms = Duration::from_millis;
+        let slow = Served { requests: 10, succeeded: 9, failed: 1, rate: 5.0, mean: ms(40) };
+        let fast = Served { requests: 30, succeeded: 30, failed: 0, rate: 15.0, mean: ms(20) };
+        let both = Served { requests: 40, succeeded: 39, failed: 1, rate: 10.0, mean: ms(25) };
+        assert_eq!(Served::all(&[slow, fast]), both);
+        assert_eq!(Served::all(&[]), Served::default());
     }
 }

@@ -44,12 +44,18 @@ pub struct Site {
 }
 
 impl Site {
-    /// Brings everything up and waits until visitors get the page. If something fails, it takes all down again, unless it is to
-    /// be kept for a look at its logs.
+    /// Brings everything up, telling of each step as it begins, and waits until visitors get the page. If something fails, it
+    /// takes all down again, unless it is to be kept for a look at its logs.
     ///
     /// # Errors
     /// What failed.
-    pub fn up(instance: Instance, binary: &Path, tempo: Tempo, keep: bool) -> Result<Site> {
+    pub fn up(
+        instance: Instance,
+        binary: &Path,
+        tempo: Tempo,
+        keep: bool,
+        tell: &dyn Fn(&str),
+    ) -> Result<Site> {
         ensure!(
             nix::unistd::geteuid().is_root(),
             "the site is made of network namespaces and kernel programs, which takes root"
@@ -60,7 +66,7 @@ impl Site {
             instance.name()
         );
         let site = Site { instance, binary: binary.to_owned() };
-        match site.build(tempo) {
+        match site.build(tempo, tell) {
             Ok(()) => Ok(site),
             Err(error) if keep => {
                 Err(error.context(format!("see {}", site.instance.folder().display())))
@@ -81,24 +87,28 @@ impl Site {
         Some(Site { instance, binary })
     }
 
-    fn build(&self, tempo: Tempo) -> Result<()> {
+    fn build(&self, tempo: Tempo, tell: &dyn Fn(&str)) -> Result<()> {
         let instance = &self.instance;
+        tell("nine machines in three networks, and their certificates");
         self.folders()?;
         symlink(&self.binary, instance.folder().join(BINARY)).context("cannot make a link")?;
         network::make(instance)?;
         certificates::make(instance)?;
+        tell("foobar on five servers");
         // The filter comes before everything that it protects.
         for host in Host::SERVERS {
             let foobar = self.foobar(host);
             foobar.prepare()?;
             foobar.start()?;
         }
+        tell("a database");
         let password = password()?;
         mariadb::prepare(instance, &password)?;
         for host in Host::SERVERS {
             self.foobar(host).wait()?;
             node_exporter::start(instance, host)?;
         }
+        tell("MariaDB, Prometheus, Alertmanager, nginx, PHP, HAProxy");
         mariadb::start(instance)?;
         alertmanager::start(instance)?;
         metrics::start(instance, tempo)?;
@@ -107,6 +117,7 @@ impl Site {
         }
         mariadb::wait(instance)?;
         haproxy::start(instance)?;
+        tell("waiting for the first page and the first scrapes");
         eventually("visitors to get the page", PATIENCE, || self.page())?;
         eventually("Prometheus to see every server", PATIENCE, || {
             let up = prometheus(instance, "sum(up)")?;

@@ -69,7 +69,8 @@ pub fn site(args: &Args) -> Result<()> {
         Action::Up { slow_alerts, keep } => {
             setup::site_tools()?;
             let tempo = if *slow_alerts { Tempo::Production } else { Tempo::Demonstration };
-            let site = Site::up(instance, &binary()?, tempo, *keep)?;
+            let site =
+                Site::up(instance, &binary()?, tempo, *keep, &|step| eprintln!("site: {step}"))?;
             print!("{}", site.status()?);
             print!("{}", ways_in(&site));
         }
@@ -78,11 +79,9 @@ pub fn site(args: &Args) -> Result<()> {
             // What is left of one that was taken down by half.
             None => Site { instance, binary: binary()? }.down()?,
         },
-        Action::Status => match Site::find(instance) {
-            Some(site) => print!("{}", site.status()?),
-            None => bail!("no site \"{}\" is up; `cargo xtask site up` brings it up", args.name),
-        },
+        Action::Status => print!("{}", running(instance)?.status()?),
         Action::Load { seconds, rate } => {
+            let site = running(instance)?;
             // Of 12 parts, 6 by HTTP/1.1, 4 by HTTP/2, 2 in clear.
             let load = |version, connections| Load {
                 version,
@@ -92,12 +91,15 @@ pub fn site(args: &Args) -> Result<()> {
             };
             let loads = [load(Version::Http1, 6), load(Version::Http2, 4), load(Version::Plain, 2)];
             let names = ["HTTP/1.1", "HTTP/2", "in clear"];
-            for (name, served) in names.iter().zip(together(&instance, &loads)?) {
+            eprintln!("site: visitors ask for {seconds} seconds");
+            for (name, served) in names.iter().zip(together(&site.instance, &loads)?) {
                 println!("{name:9} {served}");
             }
         }
         Action::Attack => {
-            let report = attack(&instance)?;
+            let site = running(instance)?;
+            eprintln!("site: fourteen attacks, half a minute in all");
+            let report = attack(&site.instance, &|attempt| println!("{attempt}"))?;
             println!("{report}");
             if report.through() > 0 {
                 bail!("something got through");
@@ -105,6 +107,16 @@ pub fn site(args: &Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The site of this name, if it is up.
+fn running(instance: Instance) -> Result<Site> {
+    let name = instance.name().to_owned();
+    Site::find(instance).with_context(|| {
+        let others: Vec<_> = Instance::all().iter().map(|one| one.name().to_owned()).collect();
+        let others = if others.is_empty() { "none is".to_owned() } else { others.join(", ") };
+        format!("no site \"{name}\" is up ({others}); `cargo xtask site up` brings it up")
+    })
 }
 
 /// How to look at the site from this machine.

@@ -148,7 +148,7 @@ fn now() -> f64 {
     since.expect("a clock after 1970").as_secs_f64()
 }
 
-/// Each server has read its certificate, which takes a connection that no log shows, and it ends as openssl says.
+/// Each server has read its certificate, which takes a connection of foobar's own, and it ends as openssl says.
 fn certificates_are_read(up: &Up) {
     let web = ("web.pem", WEB_NAME);
     let all = [(Host::Lb, ("www.pem", NAME)), (Host::Web1, web), (Host::Web2, web)];

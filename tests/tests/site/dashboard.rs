@@ -6,11 +6,12 @@ use anyhow::ensure;
 use foobar_site::{
     ask,
     load::{Load, Version, together},
+    meanwhile::meanwhile,
     plan::{Host, NAME},
 };
 use serde_json::Value;
 
-use crate::{meanwhile::meanwhile, up::Up};
+use crate::up::Up;
 
 /// Visitors of all kinds, for as long as the queries may take.
 const VISITORS: [Load; 3] = [

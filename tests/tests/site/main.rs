@@ -9,7 +9,6 @@ mod changes;
 mod counts;
 mod dashboard;
 mod death;
-mod meanwhile;
 mod paths;
 mod turns;
 mod up;

@@ -1,4 +1,5 @@
-//! Every source, every port of every server: what is open is what is planned, and nothing else.
+//! Every source, every port of every server: what is open is what is planned, and nothing else. And from every server, every
+//! port of every other machine, which has no filter and answers on each: nothing gets out that the role does not need.
 
 use std::{net::IpAddr, thread};
 
@@ -16,8 +17,7 @@ const PORTS: std::ops::RangeInclusive<u16> = 1..=u16::MAX;
 /// All 65,535 TCP ports, over IPv4 and IPv6, and all UDP ports.
 pub fn are_as_planned(up: &Up) {
     scan::prove(up.instance()).expect("a host without a filter answers on every port");
-    let before = datagrams(up);
-    let unfiltered = health::datagrams_received(up.instance(), Host::Admin).expect("counters");
+    let before = Host::ALL.map(|host| (host, datagrams(up, host)));
     // Sources side by side, so that both processors have something to do.
     let (some, others) = Host::ALL.split_at(Host::ALL.len() / 2);
     let wrong = thread::scope(|scope| {
@@ -29,8 +29,10 @@ pub fn are_as_planned(up: &Up) {
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
-    assert_eq!(datagrams(up), before, "UDP datagrams that reached a server");
+    // None reached a server, and none that a server sent reached anybody.
+    assert_eq!(Host::ALL.map(|host| (host, datagrams(up, host))), before, "UDP datagrams");
     // The same datagrams do reach a host without a filter, and its kernel counts them.
+    let unfiltered = datagrams(up, Host::Admin);
     for to in Host::Admin.addresses() {
         let sent = scan::udp(up.instance(), Host::Client, to, 1000..=1999).expect("UDP");
         assert_eq!(sent, 1000);
@@ -42,10 +44,11 @@ pub fn are_as_planned(up: &Up) {
     });
 }
 
-/// What is not as planned, from one source to all servers.
+/// What is not as planned, from one source to all servers, and from a server to all machines.
 fn from_one(up: &Up, from: Host) -> Vec<String> {
-    let servers = Host::SERVERS.into_iter().filter(|to| *to != from);
-    let paths = servers.flat_map(|to| to.addresses().map(|address| (to, address)));
+    let held = |host: &Host| host.role().is_some();
+    let all = Host::ALL.into_iter().filter(|to| *to != from && (held(&from) || held(to)));
+    let paths = all.flat_map(|to| to.addresses().map(|address| (to, address)));
     paths.filter_map(|(to, address)| not_as_planned(up, from, to, address)).collect()
 }
 
@@ -63,8 +66,7 @@ fn not_as_planned(up: &Up, from: Host, to: Host, address: IpAddr) -> Option<Stri
     })
 }
 
-/// UDP datagrams that reached each server.
-fn datagrams(up: &Up) -> Vec<u64> {
-    let counted = Host::SERVERS.map(|host| health::datagrams_received(up.instance(), host));
-    counted.into_iter().map(|counted| counted.expect("the kernel's counters")).collect()
+/// UDP datagrams that reached a machine.
+fn datagrams(up: &Up, host: Host) -> u64 {
+    health::datagrams_received(up.instance(), host).expect("the kernel's counters")
 }

@@ -26,7 +26,8 @@ impl Up {
         static SWEEP: Once = Once::new();
         SWEEP.call_once(|| sweep(binary));
         let instance = Instance::new(&format!("{PREFIX}{}", process::id())).expect("a name");
-        let site = Site::up(instance, binary, Tempo::Demonstration, false);
+        let site =
+            Site::up(instance, binary, Tempo::Demonstration, false, &|step| println!("  {step}"));
         Up { site: site.unwrap_or_else(|error| panic!("the site does not come up: {error:?}")) }
     }
 

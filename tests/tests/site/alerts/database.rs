@@ -7,18 +7,21 @@ use std::{
 
 use foobar_site::{
     load::{Load, Version},
+    meanwhile::meanwhile,
     plan::Host,
     run::enter,
 };
 use nix::sys::signal::Signal;
 
-use super::{firing, nothing_fires};
+use super::firing;
 use crate::up::Up;
 
 /// Connections of each web server that the database does not take: together nine tenths of MariaDB's accept queue of 80.
 const WAITING: usize = 36;
 /// How long a connection may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
+
+const VISITORS: Load = Load { version: Version::Http1, connections: 4, rate: 3, seconds: 4 };
 
 /// It hangs: the kernel completes connections, and nobody takes them.
 pub fn hangs(up: &Up) {
@@ -39,14 +42,14 @@ pub fn hangs(up: &Up) {
 
 /// It is down: visitors get errors.
 pub fn is_down(up: &Up) {
-    let visitors = Load { version: Version::Http1, connections: 4, rate: 3, seconds: 20 };
-    let (served, ()) = up.under_load(visitors, || {
+    let visitors = || VISITORS.run(up.instance()).expect("a report of h2load");
+    let (served, ()) = meanwhile(visitors, || {
         up.site.stop(Host::Db, "mariadbd").expect("a database");
         firing(up, "FoobarErrorRate", "lb");
         up.site.restart_database().expect("a database");
     });
-    println!("  visitors: {served}");
-    assert!(served.failed > 0, "{served}");
-    nothing_fires(up);
-    up.site.page().expect("the page, with the database");
+    let failed: u64 = served.iter().map(|one| one.failed).sum();
+    println!("  visitors: {failed} requests failed");
+    assert!(failed > 0, "{served:?}");
+    up.eventually("the page, with the database", || up.site.page());
 }

@@ -5,9 +5,9 @@ mod firewall;
 mod visitors;
 
 use anyhow::ensure;
-use foobar_site::{ask, services::nginx::Certificate};
+use foobar_site::{ask, meanwhile::meanwhile, services::nginx::Certificate};
 
-use crate::{meanwhile::meanwhile, up::Up};
+use crate::up::Up;
 
 /// As many at a time as do not get into each other's way, since each waits for itself.
 pub fn fire_and_resolve(up: &Up) {
@@ -36,6 +36,7 @@ pub fn fire_and_resolve(up: &Up) {
     visitors::serve(up, Certificate::Renewed);
     nothing_fires(up);
     database::is_down(up);
+    visitors::wait(up);
     nothing_fires(up);
     trial.end(up);
 }

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use foobar_site::{
     ask::fetch,
     load::{Load, Version},
+    meanwhile::meanwhile,
     plan::{Host, NAME},
     scan,
     services::{
@@ -14,10 +15,14 @@ use foobar_site::{
     },
 };
 
+use nix::sys::signal::Signal;
+
 use super::firing;
-use crate::{meanwhile::meanwhile, up::Up};
+use crate::up::Up;
 
 const VISITORS: Load = Load { version: Version::Http1, connections: 4, rate: 5, seconds: 5 };
+/// Of port 80, where foobar sees how long an answer takes.
+const PATIENT: Load = Load { version: Version::Plain, connections: 4, rate: 2, seconds: 4 };
 /// SYNs with which the load balancer tries a second time and a third.
 const ATTEMPTS: usize = 20;
 
@@ -45,7 +50,7 @@ pub fn shut_out(up: &Up) {
         web2.ask(&["allow", verb, "load-balancers", &entries[0], &entries[1]]).expect("a change");
     };
     change("remove");
-    seen(up, "DOWN");
+    seen(up, Host::Web2, "DOWN");
     let [address, _] = Host::Web2.addresses();
     let attempts = || {
         let ports = repeat_n(443, ATTEMPTS);
@@ -68,13 +73,35 @@ pub fn shut_out(up: &Up) {
         served.iter().map(|one| one.requests).sum::<u64>()
     );
     change("add");
-    seen(up, "UP");
+    seen(up, Host::Web2, "UP");
 }
 
-/// Waits until HAProxy says this of the second web server.
-fn seen(up: &Up, state: &str) {
+/// The load balancer stutters: again and again it stands still for longer than a second.
+pub fn wait(up: &Up) {
+    let signal = |signal, then| {
+        up.site.signal(Host::Lb, "haproxy", signal).expect("a load balancer");
+        thread::sleep(Duration::from_millis(then));
+    };
+    let stutter = || {
+        signal(Signal::SIGSTOP, 1500);
+        signal(Signal::SIGCONT, 500);
+    };
+    let visitors = || PATIENT.run(up.instance()).expect("a report of h2load");
+    let (served, _) = meanwhile(visitors, || {
+        meanwhile(stutter, || firing(up, "FoobarSlowResponses", "lb"));
+    });
+    for served in &served {
+        assert_eq!(served.failed, 0, "{served}");
+    }
+    for host in Host::WEB {
+        seen(up, host, "UP");
+    }
+}
+
+/// Waits until HAProxy says this of a web server.
+fn seen(up: &Up, host: Host, state: &str) {
     up.eventually("the load balancer to notice", || {
-        let found = haproxy::state(up.instance(), Host::Web2)?;
+        let found = haproxy::state(up.instance(), host)?;
         ensure!(found.starts_with(state), "it says {found}");
         Ok(())
     });
