@@ -74,11 +74,7 @@ pub fn site(args: &Args) -> Result<()> {
             print!("{}", site.status()?);
             print!("{}", ways_in(&site));
         }
-        Action::Down => match Site::find(instance.clone()) {
-            Some(site) => site.down()?,
-            // What is left of one that was taken down by half.
-            None => Site { instance, binary: binary()? }.down()?,
-        },
+        Action::Down => down(instance, binary)?,
         Action::Status => print!("{}", running(instance)?.status()?),
         Action::Load { seconds, rate } => {
             let site = running(instance)?;
@@ -109,6 +105,21 @@ pub fn site(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Takes a site down, or what is left of one that was taken down by half.
+fn down(instance: Instance, binary: impl Fn() -> Result<PathBuf>) -> Result<()> {
+    if instance.remains().is_empty() {
+        println!("no site \"{}\" is up: nothing to take down", instance.name());
+        return Ok(());
+    }
+    let site = match Site::find(instance.clone()) {
+        Some(site) => site,
+        None => Site { instance, binary: binary()? },
+    };
+    site.down()?;
+    println!("the site \"{}\" is gone: processes, namespaces, pins, folder", site.instance.name());
+    Ok(())
+}
+
 /// The site of this name, if it is up.
 fn running(instance: Instance) -> Result<Site> {
     let name = instance.name().to_owned();
@@ -125,13 +136,13 @@ fn ways_in(site: &Site) -> String {
     format!(
         "\nAs a visitor:          {} curl --insecure --resolve {NAME}:443:{} https://{NAME}/\n\
          As an administrator:   {} curl http://{}:9090/api/v1/alerts\n\
-         foobar on the first web server:\n  {} {} --runtime-dir {} status\n",
+         foobar on the load balancer:\n  {} {} --runtime-dir {} top\n",
         enter(Host::Client),
         Host::Lb.ipv4(),
         enter(Host::Admin),
         Host::Monitor.ipv4(),
-        enter(Host::Web1),
+        enter(Host::Lb),
         site.binary.display(),
-        site.instance.host_folder(Host::Web1).join("run").display(),
+        site.instance.host_folder(Host::Lb).join("run").display(),
     )
 }
