@@ -33,5 +33,6 @@ pub mod tls;
 
 /// Version of everything in this crate that crosses the kernel boundary: struct layouts, map names, types and sizes, and
 /// the meaning of counter numbers. It is part of the path that programs and maps are pinned under, so that a binary never
-/// reads maps of another layout by mistake. Increase it with every incompatible change.
+/// reads maps of another layout by mistake. Increase it with every change since the last release that is incompatible and that the
+/// comparison of each pinned map with what is expected would not find; a map more is none.
 pub const LAYOUT_VERSION: u32 = 1;

@@ -99,8 +99,8 @@ fn what_is_not_confirmed_is_taken_back() {
     let _servers = [80, 81].map(|port| listen(&lan.server, port));
     let daemon = start(&lan, "enforce", "80");
     daemon.configure(&configuration("enforce", "81"));
-    let done = json(&daemon, &["reload", "--confirm", "2s"]);
-    assert_eq!(done["confirm_within_seconds"], 2, "{done}");
+    let done = json(&daemon, &["reload", "--confirm", "5s"]);
+    assert_eq!(done["confirm_within_seconds"], 5, "{done}");
     assert!(reaches(&friend, 81) && !reaches(&friend, 80));
     assert!(warnings(&daemon).contains("foobar confirm"));
     assert_eq!(daemon.scrape().sum("foobar_config_confirmation_pending", &[]), 1.0);
@@ -114,9 +114,9 @@ fn what_is_not_confirmed_is_taken_back() {
     assert_eq!(daemon.scrape().sum("foobar_config_confirmation_pending", &[]), 0.0);
     assert_eq!(daemon.foobar(&["confirm"]).code, Some(1), "there is nothing left to confirm");
 
-    daemon.ok(&["reload", "--confirm", "2s"]);
+    daemon.ok(&["reload", "--confirm", "5s"]);
     daemon.ok(&["confirm"]);
-    std::thread::sleep(Duration::from_millis(2300));
+    std::thread::sleep(Duration::from_millis(5300));
     assert!(reaches(&friend, 81), "it was confirmed");
     assert_eq!(warnings(&daemon), "[]");
 }

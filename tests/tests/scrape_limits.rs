@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
-use foobar_tests::harness::{Daemon, Lan, Leaks, Process, eventually, tcp_connects};
+use foobar_tests::harness::{Daemon, Lan, Leaks, Process, eventually, tcp_connects, try_run};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Files that the daemon needs to be allowed to open.
+const FILES: usize = 192;
 
 const CONFIGURATION: &str = r#"
 interfaces = ["eth0"]
@@ -73,8 +75,8 @@ fn five_thousand_half_open_connections_and_few_descriptors_hold_up_nobody_else()
     let configuration = daemon.configuration().display().to_string();
     let run = daemon.command(&["run", "--config", &configuration]);
     let mut command = Command::new("prlimit");
-    // The soft limit is raised to the hard one, of which the maps alone take 90.
-    command.arg("--nofile=64:320").arg(run.get_program()).args(run.get_args());
+    // The soft limit is raised to the hard one, which is the lowest that a daemon begins with.
+    command.arg(format!("--nofile=64:{FILES}")).arg(run.get_program()).args(run.get_args());
     command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut process = Process::start(command, &daemon.folder().join("daemon.log"));
     eventually("the daemon to answer", PATIENCE, || {
@@ -123,7 +125,7 @@ fn five_thousand_half_open_connections_and_few_descriptors_hold_up_nobody_else()
     println!("5,000 half-open connections: peak memory {memory} kB");
     assert!(memory < 64 * 1024, "{memory} kB");
     let open = fs::read_dir(format!("/proc/{}/fd", process.id())).expect("descriptors").count();
-    assert!(open <= 320 - 120, "{open}: there must be room for a new instance");
+    assert!(open <= FILES - 80, "{open}: there must be room for a new instance");
     // Which is what a new feature needs.
     daemon.configure(&CONFIGURATION.replace(
         "[[rules]]\nname = \"web\"",
@@ -170,4 +172,30 @@ fn a_hundred_scrapers_get_a_whole_page_each() {
     let process = daemon.process().id();
     println!("100 scrapers at once: peak memory {} kB", kilobytes(process, "VmHWM:"));
     daemon.ok(&["status"]);
+}
+
+/// It would start with fewer, and then not be able to make a change that needs new programs.
+#[test]
+fn too_few_descriptors_are_told_before_anything_is_begun() {
+    let _leaks = Leaks::watch();
+    let lan = Lan::new();
+    let daemon = Daemon::prepare(&lan.server, CONFIGURATION);
+    let configuration = daemon.configuration().display().to_string();
+    let run = daemon.command(&["run", "--config", &configuration]);
+    for limit in [64, FILES - 1] {
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--nofile={limit}:{limit}"))
+            .arg(run.get_program())
+            .args(run.get_args());
+        command.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let refused = try_run(&mut command);
+        assert_eq!(refused.code, Some(1), "{}", refused.text());
+        for words in
+            [format!("at most {limit} files"), format!("needs {FILES}"), "LimitNOFILE=".into()]
+        {
+            assert!(refused.stderr.contains(&words), "no `{words}`: {}", refused.stderr);
+        }
+        assert!(!daemon.state_dir().exists() && !daemon.bpf_dir().exists(), "nothing was begun");
+    }
 }

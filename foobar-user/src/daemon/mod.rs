@@ -76,7 +76,7 @@ use crate::{
 /// It cannot start; then nothing was attached or changed. Once it runs, only the loss of its control socket.
 pub fn run(options: Options) -> Result<()> {
     let held = signals::Held::new()?;
-    descriptors::raise();
+    descriptors::raise()?;
     kernel::return_large_blocks();
     preflight::capabilities()?;
     let boot = boot::choose(options)?;

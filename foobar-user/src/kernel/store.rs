@@ -230,7 +230,7 @@ impl Store {
     /// Takes over the maps of an instance that is in force now.
     pub(super) fn adopt(
         &mut self,
-        new: impl Fn(&'static str) -> Result<OwnedFd, KernelError>,
+        mut new: impl FnMut(&'static str) -> Result<OwnedFd, KernelError>,
     ) -> Result<(), KernelError> {
         for name in PERSISTENT {
             self.maps.insert(name, new(name)?);

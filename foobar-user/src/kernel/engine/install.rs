@@ -5,10 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Engine,
-    start::{Placed, own},
-};
+use super::{Engine, start::Placed};
 use crate::{
     kernel::{
         attach::{Existing, Held, Switch},
@@ -106,7 +103,7 @@ impl Engine {
     /// Puts a new instance under all links.
     fn reload(&mut self, policy: &Compiled) -> Result<Vec<String>, KernelError> {
         let existing = Existing::read(&self.store.folders)?;
-        let instance = Instance::load(&self.purpose(), policy)?;
+        let mut instance = Instance::load(&self.purpose(), policy)?;
         let number = existing.instances.iter().max().map_or(1, |last| last + 1);
         let mut place = Placed { store: &self.store, number, keep: false };
         instance.pin(&self.store.folders, number, &PERSISTENT)?;
@@ -154,8 +151,7 @@ impl Engine {
             self.forget(interface.index)?;
             notes.push(format!("the interface {} is gone", interface.name));
         }
-        let maps = &instance;
-        self.store.adopt(|name| own(maps.map(name)?))?;
+        self.store.adopt(|name| instance.take_map(name))?;
         let roots = observer::roots(&self.store.folders, &existing.instances);
         self.observer = Observer::attach(&self.store.folders, &instance, &roots);
         for old in existing.instances {

@@ -56,7 +56,7 @@ impl Engine {
 
         store.clear_unfinished();
         let fresh = existing.links.is_empty();
-        let instance = Instance::load(&purpose(&store, &options), policy)?;
+        let mut instance = Instance::load(&purpose(&store, &options), policy)?;
         let number = existing.instances.iter().max().map_or(1, |last| last + 1);
         let mut place = Placed { store: &store, number, keep: false };
         instance.pin(&store.folders, number, &PERSISTENT)?;
@@ -97,7 +97,7 @@ impl Engine {
         }
         notes.extend(release_others(&existing.links)?);
         notes.extend(release_filters(&existing, &guarded));
-        store.adopt(|name| own(instance.map(name)?))?;
+        store.adopt(|name| instance.take_map(name))?;
         let roots = observer::roots(&store.folders, &existing.instances);
         let observer = Observer::attach(&store.folders, &instance, &roots);
         for old in existing.instances {

@@ -113,9 +113,11 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
             (name, loaded)
         })
         .collect();
-    let maps = ebpf
-        .maps()
-        .map(|(name, map)| Ok((name.to_owned(), descriptor(name, map)?)))
+    // One after the other changes hands, so that no more descriptors are needed than there are maps.
+    let names: Vec<_> = ebpf.maps().map(|(name, _)| name.to_owned()).collect();
+    let taken = names.into_iter().filter_map(|name| Some((ebpf.take_map(&name)?, name)));
+    let maps = taken
+        .map(|(map, name)| Ok((name.clone(), descriptor(&name, &map)?)))
         .collect::<Result<_, _>>()?;
     Ok(Loaded { maps, messages, ingress, egress, observers, tracing, facts })
 }

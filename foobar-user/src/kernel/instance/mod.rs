@@ -231,6 +231,11 @@ impl Instance {
         self.maps.get(name).map(OwnedFd::as_fd).ok_or_else(|| missing(name))
     }
 
+    /// Gives the descriptor of a map away.
+    pub fn take_map(&mut self, name: &'static str) -> Result<OwnedFd, KernelError> {
+        self.maps.remove(name).ok_or_else(|| missing(name))
+    }
+
     /// Kernel memory of the tables that a policy is written to, in bytes (`memlock` of /proc/PID/fdinfo).
     pub fn table_memory(&self) -> std::io::Result<u64> {
         let tables = tables::map_sizes(&self.capacities, self.features);
