@@ -91,7 +91,8 @@ pub fn leaving(skb: *mut __sk_buff, segment: &Segment) {
         payload::<true>(skb, flow, stats, segment, from);
     }
     if segment.has(flag::RST) {
-        end(segment, flow, stats);
+        // It is forgotten when the client ends, when its ports are used again, or when it was silent for longest.
+        segment::server_resets(state, counts);
     } else if segment.has(flag::FIN) {
         let sequence = segment.sequence.wrapping_add(segment.length);
         segment::server_ends(state, sequence, counts);

@@ -7,7 +7,7 @@
 use super::{
     side::{Side, mark, phase},
     stats::{FIRST_BYTE_BOUNDS_US, HttpStats},
-    step::{event, method},
+    step::{CLASS_UNKNOWN, REFERENCE, REMEMBERED, event, method},
 };
 
 /// Requests whose method is known while they wait.
@@ -40,7 +40,9 @@ pub struct Flow {
     /// Whether the client has sent its FIN.
     pub client_ended: u32,
     /// Whether the server has sent its FIN.
-    pub server_ended: u32,
+    pub server_ended: u16,
+    /// HTTP/2: classes of the statuses that the server told the client to remember, a bit for each.
+    pub remembered: u16,
     /// The last request whose method matters to its response (HEAD, CONNECT), counted from 1; 0 if there was none.
     pub last_special: u32,
 }
@@ -133,15 +135,22 @@ impl Flow {
         match event {
             event::RESPONSE => self.response(stats, clock),
             event::HEADERS => {
-                let (stream, class) = (self.leaving.number, self.leaving.version);
+                let stream = self.leaving.number;
+                let waits = self.is_waiting(stream);
+                let class = self.class(waits);
                 // Trailers, or an interim response.
-                if class == 1 || !self.is_waiting(stream) {
+                if class == 1 || !waits {
                     return;
                 }
                 toggle(&mut self.answered_streams, stream);
                 self.first_byte(stream >> 1, stats, clock);
                 self.answered = self.answered.wrapping_add(1);
-                count(stats, 2, class as u32);
+                count(stats, 2, class);
+            }
+            event::UPGRADED => {
+                // The request that asked for it is the first stream, and is answered there once more. Its beginning is kept.
+                toggle(&mut self.answered_streams, 1);
+                self.answered = self.answered.wrapping_sub(1);
             }
             event::RESET if self.is_waiting(self.leaving.number) => {
                 toggle(&mut self.answered_streams, self.leaving.number);
@@ -153,10 +162,37 @@ impl Flow {
         }
     }
 
+    /// HTTP/2: the class of the status that a header block begins with. A reference to one that was told before is clear as long as
+    /// all of those were of one class: what a response begins with is always a status. `waits`: this is no block of trailers.
+    #[inline(always)]
+    fn class(&mut self, waits: bool) -> u32 {
+        let told = self.leaving.version;
+        let class = told & 7;
+        // Trailers have no status.
+        if told & REMEMBERED != 0 && (waits || class != CLASS_UNKNOWN) {
+            self.remembered |= 1 << class;
+        }
+        if class != REFERENCE {
+            return class as u32;
+        }
+        match self.remembered {
+            0b10 => 1,
+            0b100 => 2,
+            0b1000 => 3,
+            0b1_0000 => 4,
+            0b10_0000 => 5,
+            _ => CLASS_UNKNOWN as u32,
+        }
+    }
+
     /// What leaves cannot be read.
     #[inline(always)]
     pub fn lose_leaving(&mut self, stats: &mut HttpStats) {
-        stats.unparsed += (self.arriving.phase != phase::LOST) as u64;
+        // Where it was lost before, it is counted already.
+        let counted = self.arriving.phase == phase::LOST || self.leaving.has(mark::AGAIN);
+        stats.unparsed += !counted as u64;
+        // There may be statuses to remember in what was missed.
+        self.remembered |= 1 << CLASS_UNKNOWN;
         self.leaving.lose();
         self.give_up();
     }
@@ -236,7 +272,7 @@ impl Flow {
     fn read_again(&mut self) {
         if self.leaving.phase == phase::LOST {
             self.give_up();
-            self.leaving.marks = 0;
+            self.leaving.marks = mark::AGAIN;
             self.leaving.left = 0;
             self.leaving.next = self.arriving.acknowledged;
             self.leaving.enter(phase::START);

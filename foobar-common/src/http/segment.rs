@@ -122,6 +122,15 @@ pub fn server_ends(flow: &mut Flow, sequence: u32, stats: &mut HttpStats) {
     }
 }
 
+/// The server has reset the connection: what waits is not answered any more. What the client had sent by then may still arrive, and is
+/// no beginning of anything.
+#[inline(always)]
+pub fn server_resets(flow: &mut Flow, stats: &mut HttpStats) {
+    flow.server_ended = 1;
+    stats.aborted += flow.give_up() as u64;
+    flow.arriving.enter(phase::TUNNEL);
+}
+
 /// Whether nothing more can come.
 #[inline(always)]
 pub fn is_over(flow: &Flow) -> bool {

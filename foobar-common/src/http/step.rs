@@ -14,12 +14,15 @@ pub mod event {
     pub const RESPONSE: u32 = 2;
     /// A client's header block, on the stream [`super::side::Side::number`].
     pub const STREAM: u32 = 3;
-    /// A server's header block on the stream [`super::side::Side::number`]; the class of its status is [`super::side::Side::version`].
+    /// A server's header block on the stream [`super::side::Side::number`]; the class of its status, or [`super::REFERENCE`], and
+    /// [`super::REMEMBERED`] with it, are in [`super::side::Side::version`].
     pub const HEADERS: u32 = 4;
     /// The stream [`super::side::Side::number`] was reset.
     pub const RESET: u32 = 5;
     /// This is not HTTP.
     pub const FAILED: u32 = 6;
+    /// HTTP/2 begins behind a response 101.
+    pub const UPGRADED: u32 = 7;
 }
 
 /// Methods that decide how a response ends.
@@ -35,8 +38,12 @@ pub trait Window {
     fn word(&self, at: u32) -> u64;
 }
 
-/// A class that is not a status: the header block does not begin with one, or with one that the other side remembers from before.
+/// A class that is not a status: the header block does not begin with one, or with one that cannot be read.
 pub const CLASS_UNKNOWN: u8 = 0;
+/// In place of a class: a status that the other side remembers from before (an index into the dynamic table, RFC 7541, section 2.3.3).
+pub const REFERENCE: u8 = 6;
+/// Beside a class: the other side is to remember it (a literal with incremental indexing, RFC 7541, section 6.2.1).
+pub const REMEMBERED: u8 = 8;
 
 const fn every(byte: u8) -> u64 {
     0x0101_0101_0101_0101 * byte as u64
@@ -187,12 +194,12 @@ fn collected<const REPLIES: bool>(side: &mut Side, ended: bool) -> u32 {
             event::NONE
         }
         phase::FIELD => field(side),
+        phase::SWITCHED if is_settings(word) => {
+            speak_http2(side);
+            event::UPGRADED
+        }
         phase::SWITCHED => {
-            if is_settings(word) {
-                speak_http2(side);
-            } else {
-                side.enter(phase::TUNNEL);
-            }
+            side.enter(phase::TUNNEL);
             event::NONE
         }
         _ => {
@@ -417,6 +424,8 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u64 = 4;
 const PADDED_OR_PRIORITY: u8 = 0x08 | 0x20;
+/// The static table of names and values has 61 entries (RFC 7541, appendix A).
+const FIRST_OF_DYNAMIC_TABLE: u8 = 62;
 
 /// Whether these are the first eight bytes of a SETTINGS frame that no acknowledgement is: a length below 256, the type, no flags, and
 /// a stream below 256.
@@ -453,7 +462,8 @@ fn frame<const REPLIES: bool>(side: &mut Side, byte: u8) -> u32 {
             event::NONE
         }
         HEADERS => {
-            side.version = CLASS_UNKNOWN;
+            // What is behind padding or a priority is not read, and may be a status to remember.
+            side.version = CLASS_UNKNOWN | REMEMBERED;
             event::HEADERS
         }
         RST_STREAM => event::RESET,
@@ -484,6 +494,8 @@ fn field(side: &mut Side) -> u32 {
             14 => 5,
             _ => CLASS_UNKNOWN,
         }
+    } else if kind >= 0x80 + FIRST_OF_DYNAMIC_TABLE {
+        REFERENCE
     } else if (8..=14).contains(&index) && matches!(kind & 0xf0, 0x00 | 0x10 | 0x40) {
         if length & 0x80 == 0 {
             let digit = value.wrapping_sub(b'0');
@@ -502,6 +514,9 @@ fn field(side: &mut Side) -> u32 {
     } else {
         CLASS_UNKNOWN
     };
+    if kind & 0xc0 == 0x40 {
+        side.version |= REMEMBERED;
+    }
     if side.left == 0 {
         side.restart();
     } else {

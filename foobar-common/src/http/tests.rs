@@ -239,6 +239,24 @@ fn aborted_requests() {
 }
 
 #[test]
+fn what_arrives_after_a_reset_is_nothing() {
+    let mut connection = Connection::new();
+    connection.asks(b"POST / HTTP/1.1\r\nContent-Length: 90000\r\n\r\n");
+    connection.answers(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n");
+    connection.ends();
+    segment::server_resets(&mut connection.flow, &mut connection.stats);
+    connection.asks(b"GET / HTTP/1.1\r\n\r\n");
+    connection.asks(b"\0\0\0\0\0\0\0\0");
+    segment::server_resets(&mut connection.flow, &mut connection.stats);
+    assert_eq!((connection.stats.aborted, connection.stats.unparsed), (0, 0));
+    // What waited is aborted.
+    let mut connection = Connection::new();
+    connection.asks(b"GET / HTTP/1.1\r\n\r\n");
+    segment::server_resets(&mut connection.flow, &mut connection.stats);
+    assert_eq!((connection.stats.aborted, connection.stats.unparsed), (1, 0));
+}
+
+#[test]
 fn loss_on_the_way_in() {
     // A hole in a body is no harm; the retransmission is skipped.
     let mut connection = Connection::new();
@@ -272,6 +290,12 @@ fn what_leaves_elsewhere_is_not_called_aborted() {
     connection.asks(b"GET / HTTP/1.1\r\n\r\n");
     connection.server = connection.server.wrapping_add(500);
     connection.asks(b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(connection.stats.unparsed, 1);
+    // Once, however long it lasts.
+    for _ in 0..5 {
+        connection.server = connection.server.wrapping_add(500);
+        connection.asks(b"GET / HTTP/1.1\r\n\r\n");
+    }
     assert_eq!(connection.stats.unparsed, 1);
     connection.ends();
     assert!(connection.stats.aborted <= 1);
@@ -327,6 +351,54 @@ fn http2_with_interim_responses_trailers_and_resets() {
         assert_eq!(connection.stats.requests[2], [1, 0, 1, 1, 1, 0], "cut at {cut}");
         assert_eq!((connection.stats.aborted, connection.stats.unparsed), (1, 0));
         assert_eq!(connection.flow.waiting(), 0);
+    }
+}
+
+#[test]
+fn http2_statuses_that_the_client_remembers() {
+    let mut connection = Connection::new();
+    connection.asks(&[PREFACE, &frame(4, 0, 0, &[0; 6])].concat());
+    connection.answers(&frame(4, 0, 0, b""));
+    let ask = |connection: &mut Connection, stream| {
+        connection.asks(&frame(1, 5, stream, b"\x82\x86\x84\x41\x01a"));
+    };
+    // 103 is told once and referred to afterwards: 200 is the response. What trailers have remembered is no status.
+    for (stream, interim) in [(1, &b"\x48\x03103"[..]), (3, b"\xbe"), (5, b"\xc1")] {
+        ask(&mut connection, stream);
+        connection.answers(&frame(1, 4, stream, interim));
+        connection.answers(&frame(1, 4, stream, b"\x88\x5c\x0210"));
+        connection.answers(&frame(0, 0, stream, b"body"));
+        connection.answers(&frame(1, 5, stream, b"\x40\x0bgrpc-status\x010"));
+    }
+    assert_eq!(connection.stats.requests[2], [0, 0, 3, 0, 0, 0]);
+    // With another class beside it, it may be either.
+    ask(&mut connection, 7);
+    connection.answers(&frame(1, 5, 7, b"\x48\x03302"));
+    ask(&mut connection, 9);
+    connection.answers(&frame(1, 5, 9, b"\xbe"));
+    assert_eq!(connection.stats.requests[2], [1, 0, 3, 1, 0, 0]);
+    assert_eq!((connection.flow.waiting(), connection.stats.unparsed), (0, 0));
+}
+
+#[test]
+fn an_upgrade_to_http2_is_answered_twice() {
+    let answered = [
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n".to_vec(),
+        frame(4, 0, 0, &[0, 3, 0, 0, 0, 100]),
+        frame(1, 4, 1, b"\x88"),
+        frame(0, 1, 1, b"HTTP/1.1 200 OK\r\n\r\n"),
+    ]
+    .concat();
+    for cut in 0..answered.len() {
+        let mut connection = Connection::new();
+        connection.asks(b"GET / HTTP/1.1\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n");
+        connection.answers(&answered[..cut]);
+        connection.answers(&answered[cut..]);
+        connection.asks(&[PREFACE, &frame(1, 5, 3, b"\x82\x86\x84\x41\x01a")].concat());
+        connection.answers(&frame(1, 5, 3, b"\x8d"));
+        assert_eq!(connection.classes(), one(1), "cut at {cut}");
+        assert_eq!(connection.stats.requests[2], [0, 0, 1, 0, 1, 0], "cut at {cut}");
+        assert_eq!((connection.flow.waiting(), connection.stats.unparsed), (0, 0));
     }
 }
 
