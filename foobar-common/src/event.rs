@@ -1,4 +1,4 @@
-//! What is told of single packets: sampled events, and the outcome of a traced run.
+//! What is told of single packets and requests: sampled events, and the outcome of a traced run.
 
 /// Bytes of an address in an event; IPv4 stands in the first four.
 pub const ADDRESS_BYTES: usize = 16;
@@ -36,7 +36,7 @@ pub struct PacketEvent {
 
 const _: () = assert!(size_of::<PacketEvent>() == 72);
 
-/// Whether and how many packets are sampled: the one element of the map `SAMPLING`, refilled by the daemon, so that the
+/// Whether and how many packets and requests are sampled: the one element of the map `SAMPLING`, refilled by the daemon, so that the
 /// kernel side needs no clock. All zero (nobody watches) costs one load a packet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,10 +47,40 @@ pub struct Sampling {
     pub passes: u32,
     /// Only packets to this destination port (network byte order), 0 is any.
     pub port: u16,
-    pub padding: [u8; 6],
+    /// Only requests to this port (network byte order), 0 is any.
+    pub request_port: u16,
+    /// Requests that may still be told of.
+    pub requests: u32,
 }
 
 const _: () = assert!(size_of::<Sampling>() == 16);
+
+/// A sampled request, as the ring buffer `EVENTS` carries it: told when its final response begins. It says nothing of who asked for
+/// what.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestEvent {
+    /// `CLOCK_MONOTONIC`, nanoseconds (coarse).
+    pub time_ns: u64,
+    /// From the first byte of the request to the first byte of its final response, microseconds; [`NO_TIME`] if that is not known.
+    pub first_byte_us: u32,
+    /// The method: a number of [`crate::http::step::method`], or its first four letters, the first in the lowest byte; 0 is unknown.
+    pub method: u32,
+    /// The server's port, network byte order.
+    pub port: u16,
+    /// HTTP/1: the status code. 0 is unknown.
+    pub status: u16,
+    /// The class of the status: an index into [`crate::http::stats::CLASSES`].
+    pub class: u8,
+    /// An index into [`crate::http::stats::VERSIONS`].
+    pub version: u8,
+    pub padding: [u8; 2],
+}
+
+const _: () = assert!(size_of::<RequestEvent>() == 24);
+
+/// In [`RequestEvent::first_byte_us`]: not known.
+pub const NO_TIME: u32 = u32::MAX;
 
 /// A run of the programs on behalf of `explain` or `replay` carries this in front of the frame, in the metadata area of the
 /// packet (`xdp_md.data_meta`, which BPF_PROG_TEST_RUN can set and a network driver leaves empty). The program writes its

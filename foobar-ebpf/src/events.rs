@@ -1,11 +1,11 @@
-//! Sampled packets, for `watch` and the log. The daemon hands out a budget, so a flood of packets is no flood of events.
+//! Sampled packets and requests, for `watch` and the log. The daemon hands out a budget, so a flood of packets is no flood of events.
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_RB_NO_WAKEUP, xdp_md},
     helpers::bpf_ktime_get_coarse_ns,
 };
 use foobar_common::{
-    event::PacketEvent,
+    event::{PacketEvent, RequestEvent},
     failures::EVENTS as LOST,
     parse::summary::{Summary, summary},
     tables::{Cell, SAMPLE_DROPS, SAMPLE_PASSES},
@@ -54,6 +54,32 @@ pub fn sample_egress(skb: *mut __sk_buff, cell: u32) -> u32 {
         let interface = unsafe { (*skb).ifindex };
         Seen { summary, bytes: frame.bytes, interface, direction: EGRESS }
     })
+}
+
+/// Tells of a request that was answered, if somebody wants to know and the budget allows; else it is not even looked at.
+#[inline(always)]
+pub fn sample_request(look: impl FnOnce() -> RequestEvent) {
+    let Some(sampling) = SAMPLING.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: the element of an array map lives as long as the map.
+    let sampling = unsafe { &mut *sampling };
+    if sampling.requests == 0 {
+        return;
+    }
+    let request = look();
+    if sampling.request_port != 0 && sampling.request_port != request.port {
+        return;
+    }
+    let Some(mut slot) = EVENTS.reserve::<RequestEvent>(0) else {
+        failures::tell_lost_event(failures::count(LOST));
+        return;
+    };
+    // As above.
+    sampling.requests = sampling.requests.saturating_sub(1);
+    // SAFETY: a helper without arguments.
+    slot.write(RequestEvent { time_ns: unsafe { bpf_ktime_get_coarse_ns() }, ..request });
+    slot.submit(BPF_RB_NO_WAKEUP as u64);
 }
 
 #[inline(always)]

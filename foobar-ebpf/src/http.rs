@@ -9,8 +9,9 @@ use aya_ebpf::{
     helpers::{bpf_ktime_get_ns, generated::bpf_skb_load_bytes},
 };
 use foobar_common::{
+    event::RequestEvent,
     http::{
-        flow::{Clock, Flow, units},
+        flow::{Flow, Outside, units},
         read::{WINDOW, read},
         segment,
         stats::HttpStats,
@@ -21,6 +22,7 @@ use foobar_common::{
 };
 
 use crate::{
+    events,
     maps::{HTTP_FLOWS, HTTP_STATS, HTTP_WINDOW, HttpWindow},
     observe::Segment,
 };
@@ -118,6 +120,7 @@ pub extern "C" fn http_begin(
     let connection = unsafe { *connection };
     let mut flow = Flow::default();
     flow.begin(sequence, acknowledged);
+    flow.port = connection.ports & 0xffff;
     HTTP_FLOWS.insert(connection, flow, 0).is_ok() as u32
 }
 
@@ -293,13 +296,18 @@ impl step::Window for Bytes {
     }
 }
 
-/// The kernel's clock.
+/// The kernel's clock, and whoever watches.
 struct Kernel;
 
-impl Clock for Kernel {
+impl Outside for Kernel {
     #[inline(always)]
     fn now(&self) -> u32 {
         // SAFETY: a helper without arguments.
         units(unsafe { bpf_ktime_get_ns() })
+    }
+
+    #[inline(always)]
+    fn answered(&self, request: impl FnOnce() -> RequestEvent) {
+        events::sample_request(request);
     }
 }

@@ -9,11 +9,14 @@ use super::{
     stats::{FIRST_BYTE_BOUNDS_US, HttpStats},
     step::{CLASS_UNKNOWN, REFERENCE, REMEMBERED, event, method},
 };
+use crate::event::{NO_TIME, RequestEvent};
 
 /// Requests whose method is known while they wait.
 const METHODS: u32 = 32;
 /// Requests whose beginning is known while they wait.
 const BEGINNINGS: u32 = 16;
+/// The method of a request of HTTP/2 is in its compressed header, which is not read.
+const UNKNOWN_METHOD: u32 = 0;
 /// Streams that may wait at the same time without being mistaken for each other: their numbers are odd.
 const STREAMS: u32 = 128;
 
@@ -29,8 +32,10 @@ pub struct Flow {
     pub methods: u64,
     pub asked_streams: [u64; 2],
     pub answered_streams: [u64; 2],
-    /// When requests began, in [`Clock`] units.
+    /// When requests began, in the units of [`Outside::now`].
     pub began: [u32; BEGINNINGS as usize],
+    /// Their methods, as in [`RequestEvent::method`].
+    pub asked_by: [u32; BEGINNINGS as usize],
     /// Requests seen.
     pub asked: u32,
     /// Requests that were answered, or never will be.
@@ -45,17 +50,23 @@ pub struct Flow {
     pub remembered: u16,
     /// The last request whose method matters to its response (HEAD, CONNECT), counted from 1; 0 if there was none.
     pub last_special: u32,
+    /// The server's port, network byte order.
+    pub port: u32,
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<Flow>() == 2 * 32 + 8 + 32 + 64 + 24);
+const _: () = assert!(size_of::<Flow>() == 2 * 32 + 8 + 32 + 2 * 64 + 32);
 
-/// Time in units of 1.024 microseconds, which wrap after 73 minutes.
-pub trait Clock {
-    /// The time now. Asked once for each request and once for each response.
+/// What there is outside of a connection.
+pub trait Outside {
+    /// The time now, in units of 1.024 microseconds, which wrap after 73 minutes. Asked once for each request and once for each response.
     fn now(&self) -> u32;
+
+    /// A request was answered, and counted. Whoever wants to know more of it asks.
+    fn answered(&self, _request: impl FnOnce() -> RequestEvent) {}
 }
 
-/// From nanoseconds to the units of a [`Clock`].
+/// From nanoseconds to the units of [`Outside::now`].
 #[inline(always)]
 pub const fn units(nanoseconds: u64) -> u32 {
     (nanoseconds >> 10) as u32
@@ -90,23 +101,25 @@ impl Flow {
 
     /// What a step found in what arrives.
     #[inline(always)]
-    pub fn arrived(&mut self, event: u32, stats: &mut HttpStats, clock: &impl Clock) {
+    pub fn arrived(&mut self, event: u32, stats: &mut HttpStats, outside: &impl Outside) {
         match event {
             event::REQUEST => {
                 self.read_again();
                 let at = 2 * (self.asked % METHODS);
-                self.methods = self.methods & !(3 << at) | (self.arriving.number as u64) << at;
-                if self.arriving.number != method::OTHER {
+                let is_special = self.arriving.number <= method::CONNECT;
+                let number = if is_special { self.arriving.number } else { method::OTHER };
+                self.methods = self.methods & !(3 << at) | (number as u64) << at;
+                if is_special {
                     self.last_special = self.asked.wrapping_add(1);
                 }
-                self.begin_request(self.asked, clock);
+                self.begin_request(self.asked, self.arriving.number, outside);
             }
             event::STREAM => {
                 let stream = self.arriving.number;
                 if stream & 1 != 0 && stream > self.last_stream {
                     self.last_stream = stream;
                     toggle(&mut self.asked_streams, stream);
-                    self.begin_request(stream >> 1, clock);
+                    self.begin_request(stream >> 1, UNKNOWN_METHOD, outside);
                 }
             }
             event::RESET if self.is_waiting(self.arriving.number) => {
@@ -131,9 +144,9 @@ impl Flow {
 
     /// What a step found in what leaves.
     #[inline(always)]
-    pub fn left(&mut self, event: u32, stats: &mut HttpStats, clock: &impl Clock) {
+    pub fn left(&mut self, event: u32, stats: &mut HttpStats, outside: &impl Outside) {
         match event {
-            event::RESPONSE => self.response(stats, clock),
+            event::RESPONSE => self.response(stats, outside),
             event::HEADERS => {
                 let stream = self.leaving.number;
                 let waits = self.is_waiting(stream);
@@ -143,9 +156,16 @@ impl Flow {
                     return;
                 }
                 toggle(&mut self.answered_streams, stream);
-                self.first_byte(stream >> 1, stats, clock);
+                let time = self.first_byte(stream >> 1, stats, outside);
                 self.answered = self.answered.wrapping_add(1);
                 count(stats, 2, class);
+                outside.answered(|| RequestEvent {
+                    first_byte_us: time,
+                    port: self.port as u16,
+                    class: class as u8,
+                    version: 2,
+                    ..RequestEvent::default()
+                });
             }
             event::UPGRADED => {
                 // The request that asked for it is the first stream, and is answered there once more. Its beginning is kept.
@@ -206,7 +226,7 @@ impl Flow {
 
     /// HTTP/1: a status code.
     #[inline(always)]
-    fn response(&mut self, stats: &mut HttpStats, clock: &impl Clock) {
+    fn response(&mut self, stats: &mut HttpStats, outside: &impl Outside) {
         let status = self.leaving.number;
         let class = status / 100;
         if class == 1 && status != 101 {
@@ -215,6 +235,7 @@ impl Flow {
         }
         let waiting = self.waiting();
         let mut asked_by = method::OTHER;
+        let (mut number, mut time) = (0, NO_TIME);
         if waiting != 0 {
             if waiting <= METHODS {
                 asked_by = (self.methods >> (2 * (self.answered % METHODS))) as u32 & 3;
@@ -222,7 +243,8 @@ impl Flow {
                 // It may be the response to that one, which has another end than others: nothing behind it could be trusted.
                 return self.lose_leaving(stats);
             }
-            self.first_byte(self.answered, stats, clock);
+            number = self.answered;
+            time = self.first_byte(number, stats, outside);
             self.answered = self.answered.wrapping_add(1);
         }
         if asked_by == method::HEAD || status == 204 || status == 304 {
@@ -231,6 +253,19 @@ impl Flow {
             self.leaving.marks |= mark::TUNNELS;
         }
         count(stats, self.leaving.version as u32, class);
+        outside.answered(|| RequestEvent {
+            first_byte_us: time,
+            // Where the time is not known, the method was written over as well.
+            method: match self.asked_by.get((number % BEGINNINGS) as usize) {
+                Some(method) if time != NO_TIME => *method,
+                _ => UNKNOWN_METHOD,
+            },
+            port: self.port as u16,
+            status: status as u16,
+            class: class as u8,
+            version: self.leaving.version,
+            ..RequestEvent::default()
+        });
     }
 
     /// Whether one of the requests that wait is such that its response cannot be read as others.
@@ -241,21 +276,24 @@ impl Flow {
     }
 
     #[inline(always)]
-    fn begin_request(&mut self, number: u32, clock: &impl Clock) {
+    fn begin_request(&mut self, number: u32, method: u32, outside: &impl Outside) {
         if let Some(began) = self.began.get_mut((number % BEGINNINGS) as usize) {
-            *began = clock.now();
+            *began = outside.now();
+        }
+        if let Some(known) = self.asked_by.get_mut((number % BEGINNINGS) as usize) {
+            *known = method;
         }
         self.asked = self.asked.wrapping_add(1);
     }
 
-    /// How long it took; unknown where so many requests wait that their beginnings were written over.
+    /// How long it took, microseconds; unknown where so many requests wait that their beginnings were written over.
     #[inline(always)]
-    fn first_byte(&mut self, number: u32, stats: &mut HttpStats, clock: &impl Clock) {
+    fn first_byte(&mut self, number: u32, stats: &mut HttpStats, outside: &impl Outside) -> u32 {
         if self.waiting() > BEGINNINGS {
-            return;
+            return NO_TIME;
         }
-        let Some(began) = self.began.get((number % BEGINNINGS) as usize) else { return };
-        let units = clock.now().wrapping_sub(*began) as u64;
+        let Some(began) = self.began.get((number % BEGINNINGS) as usize) else { return NO_TIME };
+        let units = outside.now().wrapping_sub(*began) as u64;
         let microseconds = units * 1024 / 1000;
         let mut bucket = 0;
         for bound in FIRST_BYTE_BOUNDS_US {
@@ -265,6 +303,7 @@ impl Flow {
         if let Some(count) = stats.first_byte.buckets.get_mut(bucket) {
             *count += 1;
         }
+        if microseconds < NO_TIME as u64 { microseconds as u32 } else { NO_TIME }
     }
 
     /// A request begins where what leaves could not be read: the next response can be. The client has seen all before it.

@@ -1,7 +1,7 @@
 //! From pieces to events: what is done around the automaton.
 
 use super::{
-    flow::{Clock, Flow},
+    flow::{Flow, Outside},
     stats::HttpStats,
     step::{Window, event, step},
 };
@@ -15,7 +15,7 @@ pub const WINDOW: u32 = 256;
 pub fn read<const REPLIES: bool>(
     flow: &mut Flow,
     stats: &mut HttpStats,
-    clock: &impl Clock,
+    outside: &impl Outside,
     window: &impl Window,
     at: u32,
     end: u32,
@@ -27,9 +27,9 @@ pub fn read<const REPLIES: bool>(
     let (next, found) = step::<REPLIES>(side, window, at, end);
     if found != event::NONE {
         if REPLIES {
-            flow.left(found, stats, clock);
+            flow.left(found, stats, outside);
         } else {
-            flow.arrived(found, stats, clock);
+            flow.arrived(found, stats, outside);
         }
     }
     next

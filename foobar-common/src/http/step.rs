@@ -8,7 +8,7 @@ use super::side::{Side, mark, phase};
 pub mod event {
     /// Nothing to tell.
     pub const NONE: u32 = 0;
-    /// A request begins; [`super::side::Side::number`] is its [`super::super::step::method`].
+    /// A request begins; [`super::side::Side::number`] is its [`super::super::step::method`], or the first four letters of another one.
     pub const REQUEST: u32 = 1;
     /// A response begins; [`super::side::Side::number`] is its status code.
     pub const RESPONSE: u32 = 2;
@@ -326,7 +326,8 @@ fn first_of_request(side: &mut Side, ended: bool) -> u32 {
     } else if word == text(b"CONNECT ") {
         method::CONNECT
     } else {
-        method::OTHER
+        // At least a capital letter, so it is none of these numbers.
+        word as u32
     };
     side.enter(if ended { phase::START } else { phase::LINE });
     event::REQUEST

@@ -5,7 +5,7 @@ use std::{boxed::Box, format, string::String, vec, vec::Vec};
 use proptest::prelude::*;
 
 use super::{
-    flow::{Clock, Flow},
+    flow::{Flow, Outside},
     read::{WINDOW, read},
     segment,
     side::phase,
@@ -25,7 +25,7 @@ impl Window for Slice<'_> {
 
 struct At(u32);
 
-impl Clock for At {
+impl Outside for At {
     fn now(&self) -> u32 {
         self.0
     }

@@ -132,7 +132,8 @@ impl Client {
         each: impl FnMut(Line) -> Result<bool>,
     ) -> Result<()> {
         let port = query.port.map_or_else(String::new, |port| format!("&port={port}"));
-        let path = format!("/v1/events?dropped={}{port}", query.dropped);
+        let WatchQuery { dropped, requests, .. } = query;
+        let path = format!("/v1/events?dropped={dropped}&requests={requests}{port}");
         self.lines(&path, each).await
     }
 

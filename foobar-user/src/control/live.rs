@@ -53,7 +53,7 @@ impl Viewer {
                 () = sleep_until(deadline) => break,
                 message = self.watcher.next() => match message? {
                     Message::Event(event) => self.blocked.sample(&event),
-                    Message::Totals(_) => {}
+                    Message::Request(_) | Message::Totals(_) => {}
                 },
             }
         }
@@ -104,7 +104,7 @@ mod tests {
         let start = std::time::Instant::now();
         let record = |second| board.record(start + Duration::from_secs(second), reading(second));
         (0..6).for_each(record);
-        let watcher = feed.watch(WatchQuery { dropped: true, port: None }).unwrap();
+        let watcher = feed.watch(WatchQuery { dropped: true, ..WatchQuery::default() }).unwrap();
         let mut body = response(Viewer::new(Arc::clone(&board), watcher)).into_body();
         let mut next = async || {
             let frame = body.frame().await.expect("a line").unwrap().into_data().unwrap();

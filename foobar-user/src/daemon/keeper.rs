@@ -33,7 +33,7 @@ use crate::{
         command::{Command, ListRequest},
         live::Viewer,
         reload::Reload,
-        watch::WatchQuery,
+        watch::{WatchQuery, Watcher},
     },
     policy::{Prefix, lists::List},
     state,
@@ -174,7 +174,7 @@ impl Keeper {
                     drop(reply.send(explain::explain(&self.shared, &question)));
                 }
                 Command::Watch(query, reply) => {
-                    drop(reply.send(self.shared.feed.watch(query).ok_or_else(Refusal::stopping)));
+                    drop(reply.send(self.watch(query)));
                 }
                 Command::Live(reply) => drop(reply.send(self.viewer())),
                 Command::Reload(request, reply) => {
@@ -196,9 +196,25 @@ impl Keeper {
         false
     }
 
+    /// Somebody who watches packets or requests.
+    fn watch(&self, query: WatchQuery) -> Result<Watcher, Refusal> {
+        let read: Vec<_> = (self.current.config.observe.iter())
+            .filter(|observed| observed.is_read())
+            .map(|observed| observed.port)
+            .collect();
+        let is_told = query.port.map_or(!read.is_empty(), |port| read.contains(&port));
+        if query.requests && !is_told {
+            let which =
+                query.port.map_or_else(|| "any port".to_owned(), |port| format!("port {port}"));
+            return Err(Refusal::invalid(format!("requests to {which} are not read off the packets"))
+                .help("requests can be watched on ports that are observed with protocol = \"http\" and requests = \"wire\""));
+        }
+        self.shared.feed.watch(query).ok_or_else(Refusal::stopping)
+    }
+
     /// Somebody who looks at what is shown live. Who is dropped is known from sampled packets.
     fn viewer(&self) -> Result<Viewer, Refusal> {
-        let drops = WatchQuery { dropped: true, port: None };
+        let drops = WatchQuery { dropped: true, ..WatchQuery::default() };
         let watcher = self.shared.feed.watch(drops).ok_or_else(Refusal::stopping)?;
         Ok(Viewer::new(Arc::clone(&self.shared.board), watcher))
     }

@@ -1,4 +1,4 @@
-//! Sampled packets, as the kernel programs tell of them.
+//! Sampled packets and requests, as the kernel programs tell of them.
 
 use std::{
     io,
@@ -6,12 +6,25 @@ use std::{
 };
 
 use aya::maps::{Map, MapData, MapError, RingBuf};
-use foobar_common::event::PacketEvent;
+use foobar_common::event::{PacketEvent, RequestEvent};
 
 use super::{error::KernelError, sys::plain::read};
 
+/// What was sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// A packet.
+    Packet(PacketEvent),
+    /// A request that was answered.
+    Request(RequestEvent),
+}
+
 /// A reader of the ring buffer. The kernel side wakes nobody, because waking costs more than the event: look once in a while.
 pub struct Events(RingBuf<MapData>);
+
+/// Bytes of a record.
+const PACKET: usize = size_of::<PacketEvent>();
+const REQUEST: usize = size_of::<RequestEvent>();
 
 impl Events {
     pub(super) fn open(map: BorrowedFd<'_>) -> Result<Self, KernelError> {
@@ -26,11 +39,17 @@ impl Events {
 
     /// The next event, if there is one.
     #[expect(clippy::should_implement_trait, reason = "a ring buffer is not over when it is empty")]
-    pub fn next(&mut self) -> Option<PacketEvent> {
+    pub fn next(&mut self) -> Option<Sample> {
         loop {
-            // A record of another length is not ours to read.
-            if let Some(event) = read(&self.0.next()?) {
-                return Some(event);
+            // Told apart by their length. A record of another one is not ours to read.
+            let record = self.0.next()?;
+            let sample = match record.len() {
+                PACKET => read(&record).map(Sample::Packet),
+                REQUEST => read(&record).map(Sample::Request),
+                _ => None,
+            };
+            if sample.is_some() {
+                return sample;
             }
         }
     }

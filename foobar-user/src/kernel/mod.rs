@@ -44,7 +44,7 @@ pub use counters::{Counters, Failures, FlowTable};
 pub use devices::{Attachee, Device, devices};
 pub use engine::{Detached, Engine, EngineOptions, Fit, How, Installed, detach};
 pub use error::{ErrorKind, KernelError};
-pub use events::Events;
+pub use events::{Events, Sample};
 pub use instance::ProgramFacts;
 pub use netlink::{
     ChangeStream, Changes, Interface, ListenQueue, Offloads, established, established_peers,

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::{Notify, broadcast};
 
-use super::{Event, Totals, WatchQuery};
+use super::{Event, Request, Totals, WatchQuery};
 
 /// Messages that a slow watcher may be behind; it loses what is older, and is told how much that was.
 const BACKLOG: usize = 4096;
@@ -17,7 +17,9 @@ const BACKLOG: usize = 4096;
 pub enum Message {
     /// A packet.
     Event(Arc<Event>),
-    /// What the counters said: once a second, after the events of the packets that they count.
+    /// A request.
+    Request(Arc<Request>),
+    /// What the counters said: once a second, after the events that they count.
     Totals(Arc<Totals>),
 }
 
@@ -41,12 +43,21 @@ struct State {
 /// What all watchers together want.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// Somebody watches.
+    /// Somebody watches packets.
     pub any: bool,
     /// Somebody wants passed packets as well.
     pub passes: bool,
-    /// The ports that are asked for, each once; `None` is every port.
+    /// The ports whose packets are asked for, each once; `None` is every port.
     pub ports: Vec<Option<u16>>,
+    /// The ports whose requests are asked for, in the same way.
+    pub requests: Vec<Option<u16>>,
+}
+
+impl Demand {
+    /// Whether somebody watches at all.
+    pub fn is_any(&self) -> bool {
+        self.any || !self.requests.is_empty()
+    }
 }
 
 /// Somebody who watches; dropping it ends that.
@@ -84,13 +95,20 @@ impl Feed {
     /// What is wanted now.
     pub fn demand(&self) -> Demand {
         let state = self.lock();
-        let mut ports: Vec<_> = state.watchers.values().map(|query| query.port).collect();
-        ports.sort_unstable();
-        ports.dedup();
+        let of = |requests: bool| {
+            state.watchers.values().filter(move |query| query.requests == requests)
+        };
+        let ports = |requests| {
+            let mut ports: Vec<_> = of(requests).map(|query| query.port).collect();
+            ports.sort_unstable();
+            ports.dedup();
+            ports
+        };
         Demand {
-            any: !state.watchers.is_empty(),
-            passes: state.watchers.values().any(|query| !query.dropped),
-            ports,
+            any: of(false).next().is_some(),
+            passes: of(false).any(|query| !query.dropped),
+            ports: ports(false),
+            requests: ports(true),
         }
     }
 
@@ -149,7 +167,7 @@ mod tests {
     async fn length(watcher: &mut Watcher) -> Option<u32> {
         match watcher.next().await? {
             Message::Event(event) => Some(event.length),
-            Message::Totals(_) => panic!("no totals were sent"),
+            other => panic!("{other:?} was not sent"),
         }
     }
 
@@ -182,14 +200,28 @@ mod tests {
     async fn demand_is_that_of_those_who_still_watch() {
         let feed = Arc::new(Feed::default());
         assert_eq!(feed.demand(), Demand::default());
-        let dropped = feed.watch(WatchQuery { dropped: true, port: Some(443) }).unwrap();
+        let dropped =
+            feed.watch(WatchQuery { dropped: true, port: Some(443), requests: false }).unwrap();
         feed.began().await;
-        assert_eq!(feed.demand(), Demand { any: true, passes: false, ports: vec![Some(443)] });
+        assert_eq!(
+            feed.demand(),
+            Demand { any: true, ports: vec![Some(443)], ..Demand::default() }
+        );
         let all = feed.watch(WatchQuery::default()).unwrap();
-        let again = feed.watch(WatchQuery { dropped: true, port: Some(443) }).unwrap();
-        assert_eq!(feed.demand(), Demand { any: true, passes: true, ports: vec![None, Some(443)] });
+        let again =
+            feed.watch(WatchQuery { dropped: true, port: Some(443), requests: false }).unwrap();
+        let both = vec![None, Some(443)];
+        let wanted = Demand { any: true, passes: true, ports: both, requests: vec![] };
+        assert_eq!(feed.demand(), wanted);
+        let requests = feed.watch(WatchQuery { requests: true, ..WatchQuery::default() }).unwrap();
+        assert_eq!(feed.demand(), Demand { requests: vec![None], ..wanted });
+        assert!(feed.demand().is_any());
+        drop(requests);
         drop(all);
-        assert_eq!(feed.demand(), Demand { any: true, passes: false, ports: vec![Some(443)] });
+        assert_eq!(
+            feed.demand(),
+            Demand { any: true, ports: vec![Some(443)], ..Demand::default() }
+        );
         drop((dropped, again));
         assert_eq!(feed.demand(), Demand::default());
     }

@@ -1,10 +1,12 @@
-//! Live events: sampled packets on their way from the daemon to everybody who watches.
+//! Live events: sampled packets and requests on their way from the daemon to everybody who watches.
 //!
 //! - [`feed`]: one sender, many watchers; what they want decides what the kernel samples.
-//! - [`suppressed`]: how many more packets there were than events.
+//! - [`request`]: a sampled request.
+//! - [`suppressed`]: how many more packets or requests there were than events.
 //! - [`stream`]: the answer to `GET /v1/events`, a JSON object a line.
 
 pub mod feed;
+pub mod request;
 pub mod stream;
 pub mod suppressed;
 #[cfg(test)]
@@ -13,16 +15,20 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use feed::{Demand, Feed, Message, Watcher};
+pub use request::Request;
 pub use suppressed::Totals;
 
-/// What to tell of: `GET /v1/events?dropped=true&port=443`.
+/// What to tell of: `GET /v1/events?dropped=true&port=443`, or `GET /v1/events?requests=true`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WatchQuery {
     /// Only packets that are dropped, or would be in mode `enforce`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dropped: bool,
-    /// Only packets to this port.
+    /// Requests in clear on observed ports, not packets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requests: bool,
+    /// Only packets or requests to this port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
@@ -33,11 +39,13 @@ pub struct WatchQuery {
 pub enum Line {
     /// A packet.
     Event(Box<Event>),
-    /// Packets that were not told of.
+    /// A request.
+    Request(Request),
+    /// Packets or requests that were not told of.
     Suppressed(Suppressed),
 }
 
-/// Packets that were not told of, because there were more than the rate at which the kernel samples allows.
+/// Packets or requests that were not told of, because there were more than the rate at which the kernel samples allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suppressed {
     /// How many since the last such line.
@@ -103,7 +111,8 @@ impl Event {
 
     /// Whether it is one that the query asks for.
     pub fn answers(&self, query: &WatchQuery) -> bool {
-        (!query.dropped || self.verdict == "drop")
+        !query.requests
+            && (!query.dropped || self.verdict == "drop")
             && query.port.is_none_or(|port| self.destination_port == Some(port))
     }
 }

@@ -30,7 +30,11 @@ async fn next(watcher: &mut Watcher, account: &mut Account) -> Option<Bytes> {
                 account.told(&event);
                 return line(&*event);
             }
-            Message::Event(_) => {}
+            Message::Request(request) if request.answers(&watcher.query) => {
+                account.told_request();
+                return line(&*request);
+            }
+            Message::Event(_) | Message::Request(_) => {}
             Message::Totals(totals) => match account.suppressed(&totals) {
                 0 => {}
                 suppressed => return line(&Line::Suppressed(Suppressed { suppressed })),
@@ -51,7 +55,7 @@ mod tests {
     use super::super::{Event, Feed, Totals, WatchQuery, suppressed::Counts};
     use super::*;
     use http_body_util::BodyExt as _;
-    use std::{collections::BTreeMap, sync::Arc};
+    use std::sync::Arc;
 
     fn event(verdict: &str, port: u16) -> Message {
         Message::Event(Arc::new(Event {
@@ -64,7 +68,7 @@ mod tests {
     fn totals(dropped: u64) -> Message {
         Message::Totals(Arc::new(Totals {
             all: Counts { passed: 0, dropped },
-            ports: BTreeMap::new(),
+            ..Totals::default()
         }))
     }
 
@@ -85,16 +89,22 @@ mod tests {
         let messages = || vec![event("pass", 443), event("drop", 443), event("drop", 22)];
         for (query, expected) in [
             (WatchQuery::default(), vec![("pass", 443), ("drop", 443), ("drop", 22)]),
-            (WatchQuery { dropped: true, port: None }, vec![("drop", 443), ("drop", 22)]),
-            (WatchQuery { dropped: false, port: Some(443) }, vec![("pass", 443), ("drop", 443)]),
-            (WatchQuery { dropped: true, port: Some(22) }, vec![("drop", 22)]),
+            (
+                WatchQuery { dropped: true, port: None, requests: false },
+                vec![("drop", 443), ("drop", 22)],
+            ),
+            (
+                WatchQuery { dropped: false, port: Some(443), requests: false },
+                vec![("pass", 443), ("drop", 443)],
+            ),
+            (WatchQuery { dropped: true, port: Some(22), requests: false }, vec![("drop", 22)]),
         ] {
             let lines = lines(query, messages()).await;
             let told: Vec<_> = lines
                 .iter()
                 .map(|line| match line {
                     Line::Event(event) => (event.verdict.as_str(), event.destination_port.unwrap()),
-                    Line::Suppressed(other) => panic!("{other:?}"),
+                    other => panic!("{other:?}"),
                 })
                 .collect();
             assert_eq!(told, expected, "{query:?}");
@@ -103,7 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn and_how_many_more_there_were() {
-        let query = WatchQuery { dropped: true, port: None };
+        let query = WatchQuery { dropped: true, port: None, requests: false };
         let lines = lines(
             query,
             vec![totals(100), event("drop", 1), event("pass", 1), totals(150), totals(150)],

@@ -1,4 +1,4 @@
-//! How many more packets there were than events: the counters count all of them.
+//! How many more packets or requests there were than events: the counters count all of them.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,8 @@ pub struct Totals {
     pub all: Counts,
     /// Those that were counted for a named port.
     pub ports: BTreeMap<u16, Counts>,
+    /// Requests read off the packets, by port.
+    pub requests: BTreeMap<u16, u64>,
 }
 
 /// Packets since the counters were made.
@@ -50,24 +52,39 @@ impl Account {
         }
     }
 
-    /// How many packets were suppressed, now that the counters were read again.
+    /// A request was told.
+    pub fn told_request(&mut self) {
+        self.told += u64::from(self.start.is_some());
+    }
+
+    /// How many packets or requests were suppressed, now that the counters were read again.
     ///
     /// A packet is counted before its event is read, so what the reading before this one counted is compared with what was told up
     /// to now: what is reported was suppressed for certain, and nothing that was is missing in the long run. Of a port that has no
     /// counters of its own nobody knows, and nothing is reported.
     pub fn suppressed(&mut self, totals: &Totals) -> u64 {
-        let counts = match self.query.port {
-            None => Some(&totals.all),
-            Some(port) => totals.ports.get(&port),
-        };
-        let Some(counts) = counts else { return 0 };
-        let now = counts.dropped + if self.query.dropped { 0 } else { counts.passed };
+        let Some(now) = self.count(totals) else { return 0 };
         let start = *self.start.get_or_insert(now);
         // The legend of the counters may have changed, and with it what is summed up here.
         let before = std::mem::replace(&mut self.counted, now.saturating_sub(start));
         let fresh = before.saturating_sub(self.told).saturating_sub(self.reported);
         self.reported += fresh;
         fresh
+    }
+
+    /// What the query asks for, as it was counted.
+    fn count(&self, totals: &Totals) -> Option<u64> {
+        if self.query.requests {
+            return match self.query.port {
+                None => Some(totals.requests.values().sum()),
+                Some(port) => totals.requests.get(&port).copied(),
+            };
+        }
+        let counts = match self.query.port {
+            None => Some(&totals.all),
+            Some(port) => totals.ports.get(&port),
+        };
+        counts.map(|counts| counts.dropped + if self.query.dropped { 0 } else { counts.passed })
     }
 }
 
@@ -78,7 +95,7 @@ mod tests {
     fn totals(passed: u64, dropped: u64) -> Totals {
         let all = Counts { passed, dropped };
         let of_port = Counts { passed: passed / 2, dropped: dropped / 2 };
-        Totals { all, ports: BTreeMap::from([(443, of_port)]) }
+        Totals { all, ports: BTreeMap::from([(443, of_port)]), ..Totals::default() }
     }
 
     fn reported(query: WatchQuery, steps: &[(u64, u64, u64)]) -> Vec<u64> {
@@ -93,7 +110,7 @@ mod tests {
             .collect()
     }
 
-    const DROPPED: WatchQuery = WatchQuery { dropped: true, port: None };
+    const DROPPED: WatchQuery = WatchQuery { dropped: true, port: None, requests: false };
 
     #[test]
     fn what_was_counted_and_not_told_is_suppressed() {
@@ -107,13 +124,29 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_accounted_by_their_own_counters() {
+        for (port, expected) in [(None, 15), (Some(80), 5), (Some(81), 0)] {
+            let query = WatchQuery { requests: true, port, ..WatchQuery::default() };
+            let mut account = Account::new(query);
+            let totals = |of_80, of_8080| Totals {
+                requests: BTreeMap::from([(80, of_80), (8080, of_8080)]),
+                ..totals(9, 9)
+            };
+            assert_eq!(account.suppressed(&totals(0, 0)), 0);
+            (0..5).for_each(|_| account.told_request());
+            assert_eq!(account.suppressed(&totals(10, 10)), 0);
+            assert_eq!(account.suppressed(&totals(10, 10)), expected, "{port:?}");
+        }
+    }
+
+    #[test]
     fn events_that_are_ahead_of_the_counters_are_no_debt() {
         assert_eq!(reported(DROPPED, &[(0, 0, 0), (0, 5, 9), (0, 9, 0), (0, 9, 0)]), [0, 0, 0, 0]);
     }
 
     #[test]
     fn a_port_is_accounted_by_its_own_counters_or_not_at_all() {
-        let of_port = |port| WatchQuery { dropped: true, port: Some(port) };
+        let of_port = |port| WatchQuery { port: Some(port), ..DROPPED };
         assert_eq!(reported(of_port(443), &[(0, 0, 0), (0, 100, 10), (0, 100, 0)]), [0, 0, 40]);
         assert_eq!(reported(of_port(9100), &[(0, 0, 0), (0, 100, 0), (0, 100, 0)]), [0, 0, 0]);
     }

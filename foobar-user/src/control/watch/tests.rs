@@ -90,7 +90,7 @@ async fn events_arrive_as_they_happen() {
     let client = daemon.client();
     let watching = tokio::spawn(async move {
         let mut ports = Vec::new();
-        let query = WatchQuery { dropped: true, port: None };
+        let query = WatchQuery { dropped: true, ..WatchQuery::default() };
         let each = |line| {
             let Line::Event(event) = line else { panic!("{line:?}") };
             ports.extend(event.destination_port);

@@ -1,4 +1,4 @@
-//! How many packets the kernel may tell of until the next look, and to which port: a flood of packets is no flood of events.
+//! How many packets and requests the kernel may tell of until the next look, and to which port: a flood of packets is no flood of events.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use foobar_common::event::Sampling;
 
 use crate::control::watch::{Demand, Event};
 
-/// Events of one verdict between two looks while somebody watches: 1,000 a second, for all watchers together. The ring buffer
+/// Events of one verdict, and requests, between two looks while somebody watches: 1,000 a second, for all watchers together. The ring buffer
 /// holds three times as many of both.
 const WATCHED: u32 = 100;
 
@@ -50,9 +50,15 @@ impl Allowance {
 pub struct Taken {
     drops: u32,
     passes: u32,
+    requests: u32,
 }
 
 impl Taken {
+    /// Counts a request.
+    pub fn count_request(&mut self) {
+        self.requests += 1;
+    }
+
     /// Counts one.
     pub fn count(&mut self, event: &Event) {
         if event.verdict == "drop" { self.drops += 1 } else { self.passes += 1 }
@@ -64,6 +70,7 @@ impl Taken {
 pub struct Budget {
     last: Sampling,
     turn: usize,
+    request_turn: usize,
 }
 
 impl Budget {
@@ -73,10 +80,10 @@ impl Budget {
     /// While there are few packets, all watchers get what they want of one sample of all packets. In a flood, packets to a port that
     /// somebody watches would hardly be among the few that are sampled: then the wanted ports have their turns.
     pub fn next(&mut self, demand: &Demand, log: Option<u32>, taken: Taken) -> Option<Sampling> {
+        let is_flood = |taken: u32, budget: u32| budget > 0 && taken >= budget;
         let watched = if demand.any { WATCHED } else { 0 };
         let drops = watched.max(log.unwrap_or(0));
         let passes = if demand.passes { WATCHED } else { 0 };
-        let is_flood = |taken: u32, budget: u32| budget > 0 && taken >= budget;
         if is_flood(taken.drops, self.last.drops) || is_flood(taken.passes, self.last.passes) {
             self.turn += 1;
         } else {
@@ -86,16 +93,27 @@ impl Budget {
         if log.is_some() && !wanted.contains(&None) {
             wanted.insert(0, None);
         }
-        let port = match wanted.as_slice() {
-            [] => None,
-            [only] => *only,
-            several if self.turn > 0 => several[self.turn % several.len()],
-            _ => None,
+        let was_flood = is_flood(taken.requests, self.last.requests);
+        self.request_turn = if was_flood { self.request_turn + 1 } else { 0 };
+        self.last = Sampling {
+            drops,
+            passes,
+            port: turn(&wanted, self.turn),
+            request_port: turn(&demand.requests, self.request_turn),
+            requests: if demand.requests.is_empty() { 0 } else { WATCHED },
         };
-        self.last =
-            Sampling { drops, passes, port: port.unwrap_or(0).to_be(), ..Sampling::default() };
-        (demand.any || log.is_some()).then_some(self.last)
+        (demand.is_any() || log.is_some()).then_some(self.last)
     }
+}
+
+/// The port that is sampled next of those that are wanted, network byte order; 0 is any.
+fn turn(wanted: &[Option<u16>], turn: usize) -> u16 {
+    let port = match wanted {
+        [only] => *only,
+        several if turn > 0 && !several.is_empty() => several[turn % several.len()],
+        _ => None,
+    };
+    port.unwrap_or(0).to_be()
 }
 
 #[cfg(test)]
@@ -104,15 +122,15 @@ mod tests {
     use std::time::Duration;
 
     fn demand(passes: bool, ports: &[Option<u16>]) -> Demand {
-        Demand { any: !ports.is_empty(), passes, ports: ports.to_vec() }
+        Demand { any: !ports.is_empty(), passes, ports: ports.to_vec(), requests: Vec::new() }
     }
 
     fn port(sampling: Option<Sampling>) -> u16 {
         u16::from_be(sampling.expect("something is sampled").port)
     }
 
-    const FEW: Taken = Taken { drops: 3, passes: 3 };
-    const FLOOD: Taken = Taken { drops: WATCHED, passes: 0 };
+    const FEW: Taken = Taken { drops: 3, passes: 3, requests: 3 };
+    const FLOOD: Taken = Taken { drops: WATCHED, passes: 0, requests: WATCHED };
 
     #[test]
     fn nobody_who_wants_to_know_costs_nothing() {
@@ -148,6 +166,26 @@ mod tests {
         assert_eq!(turns, [22, 443, 0, 22]);
         // The turn of a port that gets few packets says nothing about the flood: all have their turn again.
         assert_eq!(port(budget.next(&wanted, None, FEW)), 0);
+    }
+
+    #[test]
+    fn requests_have_a_budget_of_their_own() {
+        let mut budget = Budget::default();
+        let wanted =
+            |ports: &[Option<u16>]| Demand { requests: ports.to_vec(), ..Demand::default() };
+        let mut next = |ports: &[Option<u16>], taken| {
+            let Sampling { drops, passes, port, request_port, requests } =
+                budget.next(&wanted(ports), None, taken).unwrap();
+            assert_eq!((drops, passes, port, requests), (0, 0, 0, WATCHED), "no packets");
+            u16::from_be(request_port)
+        };
+        assert_eq!(next(&[Some(80)], FEW), 80);
+        assert_eq!(next(&[Some(80), Some(81)], FEW), 0);
+        assert_eq!(
+            [FLOOD, FLOOD, FEW].map(|taken| next(&[Some(80), Some(81)], taken)),
+            [81, 80, 0]
+        );
+        assert_eq!(budget.next(&demand(true, &[None]), None, FEW).unwrap().requests, 0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sampled packets: read in one place, told to the log and to everybody who watches. Who samples nothing pays nothing.
+//! Sampled packets and requests: read in one place, told to the log and to everybody who watches. Who samples nothing pays nothing.
 //!
 //! - [`told`]: from the kernel's event to one that people can read.
 //! - [`budget`]: how many packets the kernel may tell of, and to which port.
@@ -26,8 +26,8 @@ use super::{
     shared::{Published, Shared},
 };
 use crate::{
-    control::watch::{Demand, Message},
-    kernel::{Engine, Events, KernelError},
+    control::watch::{Demand, Message, Request},
+    kernel::{Engine, Events, KernelError, Sample},
 };
 
 /// Time between two looks at the ring buffer while somebody watches.
@@ -42,7 +42,7 @@ pub async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
     let mut failing = false;
     tokio::pin!(shutdown);
     loop {
-        let pause = if shared.feed.demand().any { QUICK } else { SLOW };
+        let pause = if shared.feed.demand().is_any() { QUICK } else { SLOW };
         tokio::select! {
             () = &mut shutdown => break,
             // The account of a watcher begins with a reading of the counters.
@@ -103,7 +103,7 @@ impl Reader {
         let demand = shared.feed.demand();
         let rate = published.intent.config.log.drops.as_ref().map(|rate| rate.per_second());
         self.allowance.refill(rate, Instant::now());
-        let counters = match is_slow && (demand.any || rate.is_some()) {
+        let counters = match is_slow && (demand.is_any() || rate.is_some()) {
             // Before the events are read, so that what was counted and could be told is told.
             true => Some(shared.with_engine(|engine| engine.counters(published.legend.used()))?),
             false => None,
@@ -113,9 +113,11 @@ impl Reader {
             if rate.is_some() {
                 self.log.summary(published.legend.accounting.refused(&counters), Instant::now());
             }
-            shared
-                .feed
-                .send(Message::Totals(Arc::new(published.legend.accounting.totals(&counters))));
+            let mut totals = published.legend.accounting.totals(&counters);
+            if !demand.requests.is_empty() {
+                totals.requests = shared.requests_on_the_wire().into_iter().collect();
+            }
+            shared.feed.send(Message::Totals(Arc::new(totals)));
         }
         if rate.is_none() {
             self.log.forget();
@@ -126,7 +128,16 @@ impl Reader {
     /// Hands out what the ring buffer holds.
     fn tell(&mut self, shared: &Shared, published: &Published, demand: &Demand) -> Taken {
         let mut taken = Taken::default();
-        while let Some(packet) = self.events.as_mut().and_then(Events::next) {
+        while let Some(sample) = self.events.as_mut().and_then(Events::next) {
+            let packet = match sample {
+                Sample::Packet(packet) => packet,
+                Sample::Request(request) => {
+                    taken.count_request();
+                    let request = Request::new(&request, told::wall_clock(request.time_ns));
+                    shared.feed.send(Message::Request(Arc::new(request)));
+                    continue;
+                }
+            };
             let Some(event) = self.names.event(&packet, &published.legend.labels) else { continue };
             taken.count(&event);
             if event.verdict == "drop" && self.allowance.take() {

@@ -86,7 +86,7 @@ fn flags(bits: u8) -> String {
 }
 
 /// Seconds since 1970, to the millisecond, of a moment on the monotonic clock.
-fn wall_clock(monotonic_ns: u64) -> f64 {
+pub fn wall_clock(monotonic_ns: u64) -> f64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
     let age = now.saturating_sub(Duration::from_nanos(monotonic_ns));
     let moment = SystemTime::now().checked_sub(age).unwrap_or(UNIX_EPOCH);

@@ -2,7 +2,7 @@
 
 use foobar_common::{
     counters::Counter,
-    event::{PacketEvent, Sampling, Trace},
+    event::{PacketEvent, RequestEvent, Sampling, Trace},
     flow::{Flow, FlowKey4, FlowKey6, FlowTimeouts},
     http::stats::HttpStats,
     observe::{PortStats, SockOffsets},
@@ -32,6 +32,7 @@ plain!(
     u64,
     Counter,
     PacketEvent,
+    RequestEvent,
     Sampling,
     Trace,
     Flow,
