@@ -16,4 +16,6 @@ pub mod stats;
 pub mod step;
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;

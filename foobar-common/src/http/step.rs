@@ -58,14 +58,20 @@ const fn low(bytes: u32) -> u64 {
     u64::MAX >> (64 - 8 * bytes)
 }
 
-/// Bit 7 of each byte that is a line feed; exact up to the first.
+/// Bit 7 of each byte that is this one; exact up to the first.
 #[inline(always)]
-fn line_feeds(word: u64) -> u64 {
-    let zero = word ^ every(b'\n');
+fn marks_of(byte: u8, word: u64) -> u64 {
+    let zero = word ^ every(byte);
     zero.wrapping_sub(every(1)) & !zero & every(0x80)
 }
 
-/// Position of the first byte that [`line_feeds`] marks; `marks` is not 0. The BPF machine cannot count zeros, but it can multiply.
+/// [`marks_of`] line feeds.
+#[inline(always)]
+fn line_feeds(word: u64) -> u64 {
+    marks_of(b'\n', word)
+}
+
+/// Position of the first byte that [`marks_of`] marks; `marks` is not 0. The BPF machine cannot count zeros, but it can multiply.
 #[inline(always)]
 fn first(marks: u64) -> u32 {
     let lowest = (marks & marks.wrapping_neg()) >> 7;
@@ -312,13 +318,13 @@ fn first_of_request(side: &mut Side, ended: bool) -> u32 {
         side.enter(phase::SKIP);
         return event::NONE;
     }
-    // Capital letters up to the first space, which is there unless the method is longer than seven bytes.
-    let spaces = {
-        let zero = word ^ every(b' ');
-        zero.wrapping_sub(every(1)) & !zero & every(0x80)
-    };
+    // Capital letters, and hyphens behind the first (M-SEARCH), up to the first space, which is there unless the method is longer than
+    // seven bytes. A hyphen becomes a capital letter by two bits.
+    let spaces = marks_of(b' ', word);
     let method = if spaces == 0 { 8 } else { first(spaces) };
-    if method == 0 || (word & every(0xe0)) & low_of(method) != every(0x40) & low_of(method) {
+    let hyphens = marks_of(b'-', word) & !0xff;
+    let letters = word ^ (hyphens >> 1 | hyphens >> 2);
+    if method == 0 || (letters & every(0xe0)) & low_of(method) != every(0x40) & low_of(method) {
         return event::FAILED;
     }
     side.number = if word & low(5) == text(b"HEAD \0\0\0") {

@@ -33,9 +33,9 @@ impl Outside for At {
 
 /// A connection with what was counted of it.
 #[derive(Clone)]
-struct Connection {
-    flow: Flow,
-    stats: HttpStats,
+pub(super) struct Connection {
+    pub(super) flow: Flow,
+    pub(super) stats: HttpStats,
     client: u32,
     server: u32,
     /// What the client has acknowledged.
@@ -44,7 +44,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (client, server) = (u32::MAX - 300, u32::MAX - 100);
         let mut flow = Flow::default();
         flow.begin(client, server);
@@ -82,13 +82,13 @@ impl Connection {
         }
     }
 
-    fn asks(&mut self, bytes: &[u8]) {
+    pub(super) fn asks(&mut self, bytes: &[u8]) {
         self.seen = self.server;
         self.arrives_at(self.client, bytes);
         self.client = self.client.wrapping_add(bytes.len() as u32);
     }
 
-    fn answers(&mut self, bytes: &[u8]) {
+    pub(super) fn answers(&mut self, bytes: &[u8]) {
         self.leaves_at(self.server, bytes);
         self.server = self.server.wrapping_add(bytes.len() as u32);
     }
@@ -495,7 +495,7 @@ fn exchange() -> impl Strategy<Value = Exchange> {
 }
 
 /// Cuts bytes into segments; the sizes come round again.
-fn pieces<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+pub(super) fn pieces<'a>(bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let mut sizes = sizes.iter().cycle();
     let mut rest = bytes;
     let mut pieces = vec![];
