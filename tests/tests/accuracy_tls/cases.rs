@@ -18,7 +18,7 @@ use super::{
 const NAME: &str = "www.example.test";
 
 /// Hellos for the configured name.
-fn hellos(count: u64, alpn: &'static str) -> Expected {
+pub fn hellos(count: u64, alpn: &'static str) -> Expected {
     Expected { hellos: count, alpn, name: NAME, ..Expected::default() }
 }
 
@@ -28,12 +28,12 @@ fn others(count: u64, alpn: &'static str) -> Expected {
 }
 
 /// Completed handshakes in TLS 1.3.
-fn full(count: u64) -> Vec<(&'static str, bool, u64)> {
+pub fn full(count: u64) -> Vec<(&'static str, bool, u64)> {
     vec![("1.3", false, count)]
 }
 
 /// curl, which knows the server's address and certificate.
-fn curl(port: u16) -> String {
+pub fn curl(port: u16) -> String {
     format!(
         "curl -sS -o /dev/null --noproxy '*' --cacert $DIR/server.pem --resolve {NAME}:{port}:{} https://{NAME}:{port}/",
         Lan::SERVER4
@@ -41,7 +41,7 @@ fn curl(port: u16) -> String {
 }
 
 /// Repeats a command.
-fn times(count: u64, command: &str) -> String {
+pub fn times(count: u64, command: &str) -> String {
     format!("for i in $(seq {count}); do {command} || exit 1; done")
 }
 

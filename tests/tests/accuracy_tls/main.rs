@@ -3,8 +3,11 @@
 //! Each case compares every series of its port, so that what ought not to be counted is not.
 
 mod cases;
+mod changes;
 mod counts;
 mod servers;
+
+use std::process::Command;
 
 use foobar_tests::harness::{Daemon, Lan, Leaks, Netns, Output, try_run};
 
@@ -55,7 +58,7 @@ protocol = "https"
 pub struct Site<'a> {
     client: &'a Netns,
     servers: &'a Servers,
-    daemon: &'a Daemon<'a>,
+    daemon: Daemon<'a>,
     table: Table,
 }
 
@@ -64,15 +67,19 @@ impl Site<'_> {
     fn case(&mut self, name: &str, port: u16, workload: impl FnOnce(&Self) -> Expected) {
         let before = read(&self.daemon.scrape(), port);
         let expected = Expected { port, ..workload(self) };
-        self.table.compare(name, self.daemon, &before, &expected);
+        self.table.compare(name, &self.daemon, &before, &expected);
     }
 
     /// Runs a shell script in the client's namespace; `$DIR` is the servers' folder.
     fn shell(&self, script: &str) -> Output {
+        try_run(&mut self.command(script))
+    }
+
+    fn command(&self, script: &str) -> Command {
         let mut command = self.client.command("timeout");
         command.args(["60", "sh", "-c", script]);
         command.env("DIR", self.servers.file(""));
-        try_run(&mut command)
+        command
     }
 
     /// The same, and it has to succeed.
@@ -97,8 +104,7 @@ fn every_handshake_is_counted_once() {
     let servers = Servers::start(&lan.server);
     let held = cases::Held::open(&client);
     let daemon = Daemon::start(&lan.server, CONFIGURATION);
-    let mut site =
-        Site { client: &client, servers: &servers, daemon: &daemon, table: Table::default() };
+    let mut site = Site { client: &client, servers: &servers, daemon, table: Table::default() };
     cases::before_attach(&mut site, held);
     cases::plain(&mut site);
     cases::versions(&mut site);
@@ -109,6 +115,8 @@ fn every_handshake_is_counted_once() {
     cases::load(&mut site);
     cases::quic(&mut site);
     cases::turns(&mut site);
+    changes::changes(&mut site);
+    changes::loss(&mut site);
     site.table.write();
     let wrong = site.table.wrong();
     assert!(wrong.is_empty(), "counted wrong:\n{}", wrong.join("\n"));

@@ -1,7 +1,7 @@
 //! Real web servers with certificates made on the spot, and what their logs say.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -9,6 +9,7 @@ use std::{
 };
 
 use foobar_tests::harness::{Netns, Process, eventually, run, tcp_connects};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 /// nginx: TLS 1.2 and 1.3, HTTP/2.
@@ -76,6 +77,22 @@ impl Servers {
             if log.matches("ready").count() == 2 { Ok(()) } else { Err(log) }
         });
         servers
+    }
+
+    /// Tells nginx to read its configuration again, and waits until another worker serves.
+    pub fn reload_nginx(&self) {
+        let workers = || {
+            let log = self.read("access.log");
+            let last = log.lines().rev().take(5).filter_map(|line| line.split(' ').nth(5));
+            last.map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        let before = workers();
+        // The first of them.
+        self.processes[0].signal(Signal::SIGHUP);
+        eventually("another worker of nginx", Duration::from_secs(60), || {
+            let now = workers();
+            if now.is_disjoint(&before) { Ok(()) } else { Err(now) }
+        });
     }
 
     /// A file of theirs.
@@ -167,7 +184,7 @@ fn nginx(folder: &Path) -> String {
         "user root; daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
         events {{ worker_connections 512; }}
         http {{
-            log_format tls '$server_port $connection $ssl_protocol $ssl_session_reused $status';
+            log_format tls '$server_port $connection $ssl_protocol $ssl_session_reused $status $pid';
             access_log {folder}/access.log tls;
             {temporary}
             keepalive_requests 1000000;
