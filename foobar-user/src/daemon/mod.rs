@@ -11,7 +11,8 @@
 //! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates), [`scrape`] (metrics), [`report`] (status),
 //!   [`explain`] (one packet in question).
 //! - [`statistics`]: what the observed servers count themselves. [`certificates`]: when those expire that the ports serve.
-//! - [`events`]: sampled packets, for those who watch and for the log ([`drops`]).
+//! - [`overflows`]: connections that listening sockets had no room for.
+//! - [`events`]: sampled packets and requests, for those who watch and for the log ([`drops`]).
 //! - [`descriptors`]: files that may be open.
 //! - [`privileges`]: which of root's rights stay; [`signals`]: those that come during the start wait.
 //! - [`notify`]: word to the service manager; [`logging`]: the log.
@@ -33,6 +34,7 @@ pub mod logging;
 mod monitor;
 mod notify;
 mod options;
+mod overflows;
 mod pipeline;
 mod preflight;
 mod privileges;

@@ -79,6 +79,8 @@ fn read(shared: &Shared) -> Result<()> {
         answered.iter().map(|(&port, &count)| (Series { port, kind: RateKind::Requests }, count));
     let counts: Vec<_> = accepted.chain(requests).collect();
     shared.sampler.tick(now, &counts);
+    // A socket takes its number with it, so it is read more often than somebody asks.
+    shared.overflows.read()?;
 
     let mut rows = legend.accounting.rows(&counters);
     for (row, (port, stats)) in rows.iter_mut().zip(&stats) {

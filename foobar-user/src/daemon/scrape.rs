@@ -56,6 +56,7 @@ impl Source for Scrape {
         })?;
         let of_slot = |slot: u8| stats.get(usize::from(slot)).copied().unwrap_or_default();
         let flows = shared.flow_table()?;
+        let (queues, listen_overflows) = shared.overflows.read()?;
         let ports = legend.ports.iter().map(|&(number, slot)| Port {
             number,
             tcp: names(&published.intent.config.rules, number, Protocol::TCP),
@@ -119,7 +120,8 @@ impl Source for Scrape {
                 .map(|(map, count)| (map.to_owned(), count))
                 .collect(),
             events_lost: vec![("events".to_owned(), failures.events_lost)],
-            listen_queues: kernel::listen_queues()?
+            listen_overflows,
+            listen_queues: queues
                 .into_iter()
                 .map(|queue| ListenQueue {
                     port: queue.port,

@@ -18,6 +18,7 @@ use super::{
     certificates::Certificates,
     intent::{Intent, now},
     options::Settings,
+    overflows::Overflows,
     pipeline::Tables,
     statistics::Statistics,
 };
@@ -88,7 +89,9 @@ pub struct Shared {
     pub certificates: Certificates,
     /// What the observed servers count themselves.
     pub statistics: Statistics,
-    /// Sampled packets, for those who watch.
+    /// What listening sockets had no room for.
+    pub overflows: Overflows,
+    /// Sampled packets and requests, for those who watch.
     pub feed: Arc<Feed>,
     /// Who is let in to the metrics.
     pub gate: Arc<Gate>,
@@ -129,6 +132,7 @@ impl Shared {
             board: Arc::default(),
             certificates: Certificates::default(),
             statistics: Statistics::default(),
+            overflows: Overflows::default(),
             feed: Arc::default(),
             config: Mutex::new(config),
             flows: Mutex::default(),

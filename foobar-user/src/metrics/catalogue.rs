@@ -196,6 +196,8 @@ rows! {
             "Connections that wait for the application to accept them, in the fullest queue of the port.";
         LISTEN_QUEUE_LIMIT = "listen_queue_limit", Gauge, [PORT],
             "How many connections may wait in the fullest accept queue of the port; 0 if nobody listens.";
+        LISTEN_QUEUE_OVERFLOWS = "listen_queue_overflows_total", Counter, [PORT],
+            "Openings and completed handshakes that a listening socket dropped, nearly always because its accept queue was full.";
         QPS = "qps", Gauge, [PORT, KIND, WINDOW],
             "Connections or requests per second over the window.";
     }

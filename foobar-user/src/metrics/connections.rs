@@ -28,6 +28,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
 
     let attempts = attempts(snapshot, &ports);
     let queues = queues(snapshot, &ports);
+    let overflows = overflows(snapshot, &ports);
     let queue = |port: &PortLabel| queues.get(port).copied().unwrap_or_default();
     let by_port = |row: &'static Row, value: &dyn Fn(&PortLabel, &Connections) -> u64| {
         let mut family = Family::new(row);
@@ -49,6 +50,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         }),
         by_port(&row::LISTEN_QUEUE_LENGTH, &|port, _| u64::from(queue(port).length)),
         by_port(&row::LISTEN_QUEUE_LIMIT, &|port, _| u64::from(queue(port).limit)),
+        by_port(&row::LISTEN_QUEUE_OVERFLOWS, &|port, _| overflows.get(port).copied().unwrap_or(0)),
         rates(snapshot, &tcp),
     ]
 }
@@ -82,9 +84,7 @@ fn attempts(snapshot: &Snapshot, ports: &Ports) -> BTreeMap<PortLabel, u64> {
 fn queues(snapshot: &Snapshot, ports: &Ports) -> BTreeMap<PortLabel, ListenQueue> {
     let mut fullest: BTreeMap<PortLabel, ListenQueue> = BTreeMap::new();
     for queue in &snapshot.listen_queues {
-        let is_named = ports.named.iter().any(|port| port.tcp && port.number == queue.port);
-        let port = if is_named { PortLabel::Named(queue.port) } else { PortLabel::Other };
-        let known = fullest.entry(port).or_insert(*queue);
+        let known = fullest.entry(listener(ports, queue.port)).or_insert(*queue);
         // length / limit of one against the other, without the division.
         let (this, that) = (
             u64::from(queue.length) * u64::from(known.limit),
@@ -95,6 +95,21 @@ fn queues(snapshot: &Snapshot, ports: &Ports) -> BTreeMap<PortLabel, ListenQueue
         }
     }
     fullest
+}
+
+/// What listening sockets had no room for.
+fn overflows(snapshot: &Snapshot, ports: &Ports) -> BTreeMap<PortLabel, u64> {
+    let mut sums = BTreeMap::new();
+    for (&port, count) in &snapshot.listen_overflows {
+        *sums.entry(listener(ports, port)).or_insert(0) += count;
+    }
+    sums
+}
+
+/// Which series a listening socket belongs to.
+fn listener(ports: &Ports, number: u16) -> PortLabel {
+    let is_named = ports.named.iter().any(|port| port.tcp && port.number == number);
+    if is_named { PortLabel::Named(number) } else { PortLabel::Other }
 }
 
 /// Connections of every port, requests of those where they are counted.

@@ -3,6 +3,7 @@
 //! Nothing here knows of maps, sockets or configuration files. Counts are absolute, as the kernel keeps them, so a page is
 //! a pure function of its snapshot and a counter can only go back when the kernel's maps are made anew.
 
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub events_lost: Vec<(String, u64)>,
     /// The accept queue of every listening TCP socket.
     pub listen_queues: Vec<ListenQueue>,
+    /// What listening sockets had no room for, by port.
+    pub listen_overflows: BTreeMap<u16, u64>,
     /// Rates over the last seconds: [`super::Sampler::rates`].
     pub rates: Arc<Rates>,
 }

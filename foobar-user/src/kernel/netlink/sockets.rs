@@ -27,6 +27,12 @@ pub(in crate::kernel) enum State {
     Listen,
 }
 
+/// linux/inet_diag.h: the attribute with `struct sk_meminfo` values, and its value for `sk_drops` (linux/sock_diag.h).
+const SKMEMINFO: u16 = 7;
+const MEMINFO_DROPS: usize = 8;
+/// Length of `struct nlattr`.
+const ATTRIBUTE: usize = 4;
+
 /// TCP_LISTEN and its companions as bits of `idiag_states`.
 const ESTABLISHED: u32 = 1 << 1;
 const SYN_SENT: u32 = 1 << 2;
@@ -46,12 +52,16 @@ pub(in crate::kernel) struct Connection {
     received: u32,
     /// For a listener: how many may wait.
     sendable: u32,
+    /// Names the socket for as long as the kernel runs (SO_COOKIE).
+    cookie: u64,
+    /// For a listener: what it had no room for.
+    drops: u32,
 }
 
 impl Connection {
     /// A connection of which no queue is known.
     pub fn open(protocol: u8, state: State, local: (IpAddr, u16), remote: (IpAddr, u16)) -> Self {
-        Connection { protocol, state, local, remote, received: 0, sendable: 0 }
+        Connection { protocol, state, local, remote, received: 0, sendable: 0, cookie: 0, drops: 0 }
     }
 }
 
@@ -66,6 +76,10 @@ pub struct ListenQueue {
     pub length: u32,
     /// How many may wait.
     pub limit: u32,
+    /// Names the socket for as long as the kernel runs (SO_COOKIE).
+    pub cookie: u64,
+    /// Openings and completed handshakes that it dropped, nearly always because the queue was full (`sk_drops`).
+    pub drops: u32,
 }
 
 /// The queues of all listening TCP sockets.
@@ -76,7 +90,14 @@ pub fn listen_queues() -> Result<Vec<ListenQueue>, KernelError> {
     let mut found = Vec::new();
     dump(libc::IPPROTO_TCP, LISTEN, |socket| {
         let (address, port) = socket.local;
-        found.push(ListenQueue { port, address, length: socket.received, limit: socket.sendable });
+        found.push(ListenQueue {
+            port,
+            address,
+            length: socket.received,
+            limit: socket.sendable,
+            cookie: socket.cookie,
+            drops: socket.drops,
+        });
     })?;
     Ok(found)
 }
@@ -128,6 +149,9 @@ fn dump(
             let mut request = [0; REQUEST];
             request[0] = family as u8;
             request[1] = protocol as u8;
+            if states == LISTEN {
+                request[2] = 1 << (SKMEMINFO - 1);
+            }
             request[4..8].copy_from_slice(&states.to_ne_bytes());
             let result = channel.dump(SOCK_DIAG_BY_FAMILY, &request, |answer| {
                 if let Some(socket) = parse(protocol as u8, answer) {
@@ -151,7 +175,8 @@ fn dump(
 
 /// `struct inet_diag_msg` of linux/inet_diag.h: family, state, timer, retransmits, then ports and addresses in network byte order.
 fn parse(protocol: u8, answer: &[u8]) -> Option<Connection> {
-    let answer = answer.get(..ANSWER)?;
+    let drops = drops(answer.get(ANSWER..)?).unwrap_or(0);
+    let answer = &answer[..ANSWER];
     let state = match 1u32.checked_shl(u32::from(answer[1]))? {
         ESTABLISHED => State::Established,
         SYN_SENT => State::SynSent,
@@ -176,7 +201,22 @@ fn parse(protocol: u8, answer: &[u8]) -> Option<Connection> {
         remote: (address(24)?, port(6)),
         received: read(&answer[56..])?,
         sendable: read(&answer[60..])?,
+        cookie: read(&answer[44..])?,
+        drops,
     })
+}
+
+/// `sk_drops` among the attributes behind the answer.
+fn drops(mut attributes: &[u8]) -> Option<u32> {
+    loop {
+        let length = usize::from(read::<u16>(attributes)?);
+        let kind: u16 = read(&attributes[2..])?;
+        let value = attributes.get(ATTRIBUTE..length)?;
+        if kind == SKMEMINFO {
+            return read(value.get(4 * MEMINFO_DROPS..)?);
+        }
+        attributes = attributes.get(length.next_multiple_of(ATTRIBUTE)..)?;
+    }
 }
 
 #[cfg(test)]

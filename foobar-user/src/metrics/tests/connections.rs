@@ -104,6 +104,15 @@ fn the_fullest_accept_queue_is_shown() {
 }
 
 #[test]
+fn overflows_of_accept_queues_are_summed_by_port() {
+    let mut snapshot = site::three_ports();
+    snapshot.listen_overflows = [(80, 7), (8080, 2), (9000, 3)].into();
+    let page = page(&snapshot);
+    let of = |port| page.value("foobar_listen_queue_overflows_total", &[("port", port)]);
+    assert_eq!((of("80"), of("443"), of("other")), (Some(7.0), Some(0.0), Some(5.0)));
+}
+
+#[test]
 fn a_port_that_is_named_for_udp_alone_has_no_rows_of_tcp() {
     let mut snapshot = site::three_ports();
     snapshot.ports.push(Port {
