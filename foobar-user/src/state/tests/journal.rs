@@ -6,13 +6,74 @@ use std::{
     sync::Arc,
 };
 
+use proptest::{collection::btree_map, prelude::*};
 use tempfile::TempDir;
 
 use super::{json, open, state};
 use crate::{
-    policy::{Prefix, lists::Details},
-    state::{Problem, State, Store, journal::all},
+    policy::{
+        ListKind, Prefix, PrefixSet,
+        lists::{Details, NamedOverlay, Overlay},
+    },
+    state::{Problem, State, Store, delta::Delta, journal::all},
 };
+
+/// Few prefixes, so that two lists often have the same ones.
+fn prefixes() -> impl Strategy<Value = PrefixSet> {
+    let some = prop::sample::subsequence((0u8..12).collect::<Vec<_>>(), 0..12);
+    some.prop_map(|numbers| numbers.into_iter().map(prefix).collect())
+}
+
+fn prefix(number: u8) -> Prefix {
+    let text = match number % 3 {
+        0 => format!("192.0.2.{number}"),
+        1 => format!("2001:db8:{number}::/48"),
+        _ => format!("2001:db8::{number}"),
+    };
+    text.parse().expect("a prefix")
+}
+
+fn states() -> impl Strategy<Value = State> {
+    let details = btree_map(0u8..12, (0u8..3, prop::option::of(0u64..3)), 0..8);
+    let overlay = (prefixes(), prefixes(), details).prop_map(|(added, removed, details)| {
+        let details = details.into_iter().map(|(number, (comment, expires_at))| {
+            (prefix(number), Details { comment: Some(comment.to_string()), expires_at })
+        });
+        Overlay { replaced: None, added, removed, details: Arc::new(details.collect()) }
+    });
+    let named = btree_map("[a-d]", overlay, 0..4);
+    (named, 0..5u64).prop_map(|(named, generation)| {
+        let named = named.into_iter().filter(|(_, overlay)| !overlay.is_empty());
+        let overlays =
+            named.map(|(name, overlay)| NamedOverlay { kind: ListKind::Block, name, overlay });
+        State { generation, overlays: overlays.collect(), ..state(1) }
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_step_leads_from_any_state_to_any_other(before in states(), after in states()) {
+        let step = Delta::between(&before, &after).expect("only entries differ");
+        let text = serde_json::to_string(&step).unwrap();
+        let step: Delta = serde_json::from_str(&text).unwrap();
+        let mut there = before.clone();
+        step.apply(&mut there);
+        prop_assert_eq!(json(&there), json(&after));
+    }
+}
+
+#[test]
+fn what_is_no_entry_is_no_step() {
+    let before = state(1);
+    let mut after = before.clone();
+    after.flow_epoch += 1;
+    assert!(Delta::between(&before, &after).is_none());
+    after = before.clone();
+    after.configured.rejected = Some("crc32:1".into());
+    assert!(Delta::between(&before, &after).is_none());
+    assert!(Delta::between(&before, &state(1)).is_none(), "another list was put in place");
+    assert!(Delta::between(&before, &before.clone()).is_some());
+}
 
 /// A folder whose journal has as many steps as asked for, and the states along the way, of which the first two are documents.
 fn with_steps(steps: u8) -> (TempDir, Vec<State>) {
