@@ -40,13 +40,14 @@ pub fn hangs(up: &Up) {
     up.eventually("the page, with the database", || up.site.page());
 }
 
-/// It is down: visitors get errors.
+/// It is down, while the line to the visitors is bad: they get errors, and the load balancer sends many a segment again.
 pub fn is_down(up: &Up) {
     let visitors = || VISITORS.run(up.instance()).expect("a report of h2load");
     let (served, ()) = meanwhile(visitors, || {
         up.site.stop(Host::Db, "mariadbd").expect("a database");
         firing(up, "FoobarErrorRate", "lb");
         up.site.restart_database().expect("a database");
+        firing(up, "FoobarRetransmits", "lb");
     });
     let failed: u64 = served.iter().map(|one| one.failed).sum();
     println!("  visitors: {failed} requests failed");

@@ -2,6 +2,7 @@
 
 mod database;
 mod firewall;
+mod line;
 mod visitors;
 
 use anyhow::ensure;
@@ -35,7 +36,9 @@ pub fn fire_and_resolve(up: &Up) {
     spare.forget(up);
     visitors::serve(up, Certificate::Renewed);
     nothing_fires(up);
+    line::loses(up);
     database::is_down(up);
+    line::is_mended(up);
     visitors::wait(up);
     nothing_fires(up);
     trial.end(up);

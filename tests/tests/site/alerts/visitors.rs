@@ -22,7 +22,7 @@ use crate::up::Up;
 
 const VISITORS: Load = Load { version: Version::Http1, connections: 4, rate: 5, seconds: 5 };
 /// Of port 80, where foobar sees how long an answer takes.
-const PATIENT: Load = Load { version: Version::Plain, connections: 4, rate: 2, seconds: 4 };
+const PATIENT: Load = Load { version: Version::Plain, connections: 4, rate: 4, seconds: 4 };
 /// SYNs with which the load balancer tries a second time and a third.
 const ATTEMPTS: usize = 20;
 
@@ -82,9 +82,10 @@ pub fn wait(up: &Up) {
         up.site.signal(Host::Lb, "haproxy", signal).expect("a load balancer");
         thread::sleep(Duration::from_millis(then));
     };
+    // Shorter than two scrapes are apart, so that each rate over three of them has slow answers in it.
     let stutter = || {
         signal(Signal::SIGSTOP, 1500);
-        signal(Signal::SIGCONT, 500);
+        signal(Signal::SIGCONT, 200);
     };
     let visitors = || PATIENT.run(up.instance()).expect("a report of h2load");
     let (served, _) = meanwhile(visitors, || {
