@@ -4,29 +4,18 @@
 //!
 //! ```text
 //! port     -> PORTS[generation][transport, port]        PortEntry: port class, or the cell itself
-//! address  -> INDEX4[generation][bucket] (-> STARTS4) -> CLASSES4        source class
+//! address  -> INDEX4[generation][bucket] (-> CLASSES4)                   source class
 //! classes  -> CELLS[generation][port class * stride + source class]      Cell
 //! ```
 //!
-//! Every table is an array map that holds two generations one behind the other and is filled through `mmap`. An array map
-//! rounds its elements up to 8 bytes, so tables of smaller values are stored in rows of [`ROW_BYTES`] bytes: one cache line.
+//! Every table is an array map of one element that holds two generations one behind the other, and is filled through `mmap`.
 //! The approach is recursive flow classification (Gupta and McKeown, "Packet Classification on Multiple Fields", SIGCOMM 1999).
 
-/// Bytes of a row: a cache line.
-pub const ROW_BYTES: usize = 64;
-/// `u16` values in a row.
-pub const ROW_U16: u32 = 32;
-/// `u32` values in a row.
+/// `u32` values in a row: a cache line. An array map of many elements rounds them up to 8 bytes.
 pub const ROW_U32: u32 = 16;
-/// `u64` values in a row.
-pub const ROW_U64: u32 = 8;
 
-/// A row of `u16` values.
-pub type RowU16 = [u16; ROW_U16 as usize];
 /// A row of `u32` values.
 pub type RowU32 = [u32; ROW_U32 as usize];
-/// A row of `u64` values.
-pub type RowU64 = [u64; ROW_U64 as usize];
 
 /// Number of generations that a table holds.
 pub const GENERATIONS: u32 = 2;
@@ -123,16 +112,47 @@ pub struct IndexEntry {
     pub inside: u32,
 }
 
+/// In [`IndexEntry::value`]: the entry says it all, and [`IndexEntry::inside`] is no number. See [`IndexEntry::interval`].
+pub const INTERVAL: u32 = 1 << 31;
+
+impl IndexEntry {
+    /// An IPv4 bucket with one interval of another class than the rest of the bucket; the first and last address of the interval count
+    /// from the first one of the bucket. `None` if the class has no room: it has 15 bits.
+    ///
+    /// ```text
+    /// value   bit 31 set, 16..31 class in the interval, 0..16 class of the rest
+    /// inside  16..32 last - first, 0..16 first
+    /// ```
+    #[inline(always)]
+    pub const fn interval(within: u16, without: u16, first: u16, last: u16) -> Option<Self> {
+        if within >> 15 != 0 {
+            return None;
+        }
+        Some(IndexEntry {
+            value: INTERVAL | (within as u32) << 16 | without as u32,
+            inside: ((last - first) as u32) << 16 | first as u32,
+        })
+    }
+
+    /// The class of an address in such a bucket. Behind the last bucket, `offset` may be larger than the bucket.
+    #[inline(always)]
+    pub const fn class_by_interval(self, offset: u32) -> u32 {
+        let within = offset.wrapping_sub(self.inside & 0xffff) <= self.inside >> 16;
+        if within { (self.value & !INTERVAL) >> 16 } else { self.value & 0xffff }
+    }
+}
+
 const _: () = assert!(size_of::<IndexEntry>() == 8);
 
 /// In an IPv6 class: the upper 64 bits do not decide; the other bits are the number of the entry in the table of deep prefixes.
 pub const DEEP: u32 = 1 << 31;
 
-/// Up to this shift, the IPv4 table is made of slots of 16 bits, in `CLASSES4`, bucket after bucket. A bucket in
+/// Bits of an address in an IPv4 bucket, at most. Its starts are slots of 16 bits in `CLASSES4`, bucket after bucket. A bucket in
 /// which two classes take turns is `class, class, start, start, ...`; one with more classes ([`MANY_CLASSES`]) is
 /// `class, start, class, start, class, ...`. Starts count from the first address of the bucket, of which the first class is.
+/// Most buckets of a short list need no slots: [`IndexEntry::interval`].
 pub const SLOT_SHIFT: u32 = 16;
-/// In [`IndexEntry::inside`] of such a table: the bucket has more than two classes.
+/// In [`IndexEntry::inside`] of an IPv4 bucket: it has more than two classes.
 pub const MANY_CLASSES: u32 = 1 << 31;
 
 /// Where in its bucket the start of range `number` stands, counted from 1; `many` is [`MANY_CLASSES`] or 0.
@@ -147,7 +167,7 @@ pub const fn slot_of_class(many: u32, number: u32) -> u32 {
     if many != 0 { 2 * number } else { number & 1 }
 }
 
-/// Up to this shift, the IPv6 table is made of words: [`word6`].
+/// Bits of the upper half of an address in an IPv6 bucket, at most: start and class of a range are one word ([`word6`]).
 pub const WORD_SHIFT6: u32 = 48;
 /// The class in a word of an IPv6 range that is [`DEEP`]: the number of the deep entry stands in the classes of the two words in front
 /// of it, its lower half first. They have the same start, and so are never found themselves. No class has this number.
@@ -301,22 +321,18 @@ pub mod feature {
 }
 
 /// How large the tables of an instance are: elements of one generation. Set before load (`CAPACITIES`); a policy that needs
-/// more gets a new instance. Elements that are stored in rows are multiples of [`ROW_U16`], so that a generation starts a row.
+/// more gets a new instance.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capacities {
     /// Buckets of `INDEX4`.
     pub index4: u32,
-    /// Ranges in `STARTS4`, where the table is not made of slots.
-    pub ranges4: u32,
-    /// Elements of `CLASSES4`: the slots, or the classes of the ranges.
+    /// Slots in `CLASSES4`.
     pub classes4: u32,
     /// Buckets of `INDEX6`.
     pub index6: u32,
-    /// Starts, or words, in `STARTS6`.
+    /// Words in `STARTS6`.
     pub ranges6: u32,
-    /// Ranges in `CLASSES6`, where the table is not made of words.
-    pub classes6: u32,
     /// Entries of `DEEP6`.
     pub deep6: u32,
     /// Ranges in `LOW_STARTS6` and `LOW_CLASSES6`.
@@ -325,6 +341,19 @@ pub struct Capacities {
     pub cells: u32,
     /// Counters in `COUNTERS` and `EGRESS_COUNTERS`, of which each has a second half for audited packets.
     pub counters: u32,
+}
+
+/// How long the tables can become whose length depends on the policy: elements of both generations. That is nearly two million
+/// prefixes of each version of IP without neighbours.
+pub mod most {
+    pub const INDEX4: usize = 1 << 19;
+    pub const CLASSES4: usize = 1 << 24;
+    pub const INDEX6: usize = 1 << 19;
+    pub const STARTS6: usize = 1 << 23;
+    pub const DEEP6: usize = 1 << 21;
+    pub const LOW_STARTS6: usize = 1 << 22;
+    pub const LOW_CLASSES6: usize = 1 << 22;
+    pub const CELLS: usize = 1 << 22;
 }
 
 /// A token bucket's parameters. Tokens are scaled by [`Limit::SCALE`].

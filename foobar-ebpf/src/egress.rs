@@ -36,9 +36,7 @@ const NEXT: i32 = -1;
 /// Remembers and judges a packet, counts it, and says what the kernel shall do with it.
 #[inline(always)]
 pub fn entry(context: &TcContext) -> i32 {
-    let Some(policy) = Policy::current() else {
-        return NEXT;
-    };
+    let policy = Policy::current();
     let skb = context.skb.skb;
     if settings::trace_egress() != 0 {
         return traced(&policy, skb);

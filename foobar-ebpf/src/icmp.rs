@@ -89,9 +89,7 @@ fn kind_of<F: Family>(icmp: &Icmp) -> Kind {
 #[inline(never)]
 pub extern "C" fn judge_icmp4(context: *mut xdp_md, offset: u32, what: u32, jiffies: u64) -> u64 {
     let run = Run::traced(what >> 8, jiffies);
-    let Some(policy) = Policy::of(what) else {
-        return run.pack(because(Reason::Malformed, Transport::Icmp));
-    };
+    let policy = Policy::of(what);
     let mut frame = Arriving::new(context);
     let cell = match ipv4::ipv4(frame.cursor_at(offset), &mut frame) {
         Ok(datagram) => {
@@ -111,9 +109,7 @@ pub extern "C" fn judge_icmp4(context: *mut xdp_md, offset: u32, what: u32, jiff
 #[inline(never)]
 pub extern "C" fn judge_icmp6(context: *mut xdp_md, offset: u32, what: u32, jiffies: u64) -> u64 {
     let run = Run::traced(what >> 8, jiffies);
-    let Some(policy) = Policy::of(what) else {
-        return run.pack(because(Reason::Malformed, Transport::Icmp));
-    };
+    let policy = Policy::of(what);
     let mut frame = Arriving::new(context);
     let cell = match ipv6::ipv6(frame.cursor_at(offset), &mut frame) {
         Ok(datagram) => {

@@ -35,9 +35,7 @@ const TRACED: u32 = 1 << 4;
 /// Judges a packet, counts it, and says what the kernel shall do with it.
 #[inline(always)]
 pub fn entry(context: &XdpContext) -> u32 {
-    let Some(policy) = Policy::current() else {
-        return xdp_action::XDP_DROP;
-    };
+    let policy = Policy::current();
     let mut frame = Arriving::new(context.ctx);
     let run = match trace_of(context) {
         // SAFETY: `trace_of` checked that the metadata area holds one.
@@ -139,9 +137,7 @@ fn judge(run: &Run, policy: &Policy, frame: &mut Arriving) -> Cell {
 #[inline(never)]
 pub extern "C" fn judge4(context: *mut xdp_md, offset: u32, what: u32, jiffies: u64) -> u64 {
     let run = Run::traced(what >> 8, jiffies);
-    let Some(policy) = Policy::of(what) else {
-        return run.pack(because(Reason::Malformed, Transport::Other));
-    };
+    let policy = Policy::of(what);
     let mut frame = Arriving::new(context);
     let cell = match ipv4::ipv4(frame.cursor_at(offset), &mut frame) {
         Ok(datagram) => datagram_of::<V4>(&run, &policy, &datagram),
@@ -161,9 +157,7 @@ pub extern "C" fn judge4(context: *mut xdp_md, offset: u32, what: u32, jiffies: 
 #[inline(never)]
 pub extern "C" fn judge6(context: *mut xdp_md, offset: u32, what: u32, jiffies: u64) -> u64 {
     let run = Run::traced(what >> 8, jiffies);
-    let Some(policy) = Policy::of(what) else {
-        return run.pack(because(Reason::Malformed, Transport::Other));
-    };
+    let policy = Policy::of(what);
     let mut frame = Arriving::new(context);
     let cell = match ipv6::ipv6(frame.cursor_at(offset), &mut frame) {
         Ok(datagram) => datagram_of::<V6>(&run, &policy, &datagram),

@@ -30,8 +30,7 @@ pub fn take<F: Family>(run: &Run, policy: &Policy, number: u32, source: F::Addre
 #[inline(never)]
 pub extern "C" fn take_token(what: u32, first: u32, second: u32, flags: u32, jiffies: u64) -> u32 {
     let run = Run::traced(flags, jiffies);
-    let limit = Policy::of(what >> 24).and_then(|policy| policy.limit(what & 0xffff));
-    let Some(limit) = limit else {
+    let Some(limit) = Policy::of(what >> 24).limit(what & 0xffff) else {
         return 1;
     };
     let key = BucketKey { source: [first, second], limit: what & 0xff_ffff };

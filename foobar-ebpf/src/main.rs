@@ -15,7 +15,7 @@
 //! - [`flows`]: replies to flows that the server opened. [`fragments`]: verdicts of first fragments. [`limits`]: token buckets.
 //! - [`verdict`]: cells of reasons that no rule gave. [`account`]: one counter a packet. [`events`]: sampled packets.
 //! - [`frame`]: a frame in the kernel. [`run`]: a live packet, or a traced one on behalf of `explain` and `replay`.
-//! - [`maps`]: every map. [`settings`]: constants that the loader sets before load. [`failures`]: what could not be written.
+//! - [`tables`]: the policy's tables. [`maps`]: every other map. [`settings`]: constants that the loader sets before load. [`failures`]: what could not be written.
 //! - [`connections`]: TCP connections, from the kernel's own state changes.
 //! - [`observe`]: segments of observed ports. [`http`], [`tls`], [`quic`]: what they say.
 #![no_std]
@@ -48,6 +48,7 @@ mod quic;
 mod run;
 mod settings;
 mod sources;
+mod tables;
 mod tls;
 mod verdict;
 

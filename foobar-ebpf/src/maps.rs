@@ -1,4 +1,5 @@
-//! Every map. Sizes that depend on the policy or the configuration are set by the loader; those given here are the least.
+//! Every map that outlives an instance of the programs, or serves one alone; those of the policy are in [`crate::tables`]. Sizes that
+//! depend on the configuration are set by the loader; those given here are the least.
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -13,10 +14,7 @@ use foobar_common::{
     flow::{Bucket, BucketKey, Flow, FlowKey4, FlowKey6, FragmentEntry, FragmentKey},
     http::{flow::Flow as HttpFlow, stats::HttpStats},
     observe::{ConnectionKey, ConnectionStart, PortStats, SLOTS},
-    tables::{
-        GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, ROW_U32, Root, RowU16,
-        RowU32, RowU64,
-    },
+    tables::{ROW_U32, RowU32},
     tls::{
         self,
         quic::QuicKey,
@@ -26,40 +24,6 @@ use foobar_common::{
 
 /// Bytes of a [`COUNTER_LABELS`] record.
 const LABEL_BYTES: usize = 128;
-
-// The policy: two generations in each table, of one instance of the programs.
-
-#[map]
-pub static ROOT: Array<Root> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static PORTS: Array<PortEntry> =
-    Array::with_max_entries(GENERATIONS * PORTS_LEN, BPF_F_MMAPABLE);
-#[map]
-pub static EGRESS_PORTS: Array<PortEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static INDEX4: Array<IndexEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static STARTS4: Array<RowU32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static CLASSES4: Array<RowU16> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static INDEX6: Array<IndexEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static STARTS6: Array<RowU64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static CLASSES6: Array<RowU32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static DEEP6: Array<IndexEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static LOW_STARTS6: Array<RowU64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static LOW_CLASSES6: Array<RowU16> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static CELLS: Array<RowU32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-pub static LIMITS: Array<Limit> = Array::with_max_entries(GENERATIONS * LIMITS_LEN, BPF_F_MMAPABLE);
-
-// What outlives an instance of the programs.
 
 #[map]
 pub static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0);
@@ -125,28 +89,4 @@ pub static CONNECTIONS: SkStorage<ConnectionStart> = SkStorage::new();
 #[repr(C, align(8))]
 pub struct HttpWindow {
     pub bytes: [u8; 264],
-}
-
-/// Element `index` of a table that is stored in rows of `u16`.
-#[inline(always)]
-pub fn row_u16(map: &Array<RowU16>, index: u32) -> Option<u16> {
-    let row = map.get_ptr(index >> 5)?;
-    // SAFETY: a row has 32 elements.
-    Some(unsafe { *row.cast::<u16>().add((index & 31) as usize) })
-}
-
-/// Element `index` of a table that is stored in rows of `u32`.
-#[inline(always)]
-pub fn row_u32(map: &Array<RowU32>, index: u32) -> Option<u32> {
-    let row = map.get_ptr(index >> 4)?;
-    // SAFETY: a row has 16 elements.
-    Some(unsafe { *row.cast::<u32>().add((index & 15) as usize) })
-}
-
-/// Element `index` of a table that is stored in rows of `u64`.
-#[inline(always)]
-pub fn row_u64(map: &Array<RowU64>, index: u32) -> Option<u64> {
-    let row = map.get_ptr(index >> 3)?;
-    // SAFETY: a row has 8 elements.
-    Some(unsafe { *row.cast::<u64>().add((index & 7) as usize) })
 }

@@ -164,7 +164,7 @@ fn tcp_segment(
     }
     let (source, destination) = (tcp.u16_raw::<0>(), tcp.u16_raw::<2>());
     let (local, remote) = if arrives { (destination, source) } else { (source, destination) };
-    let entry = Policy::current()?.port(PORTS_TCP + u16::from_be(local) as u32);
+    let entry = Policy::current().port(PORTS_TCP + u16::from_be(local) as u32);
     if entry.flags & (PORT_HTTP | PORT_TLS) == 0 {
         return None;
     }

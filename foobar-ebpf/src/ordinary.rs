@@ -1,18 +1,19 @@
-//! The ordinary packet: TCP or UDP in a whole IPv4 datagram without options or VLAN tags.
+//! The ordinary packet: TCP or UDP in a whole datagram without options, extension headers or VLAN tags.
 //!
 //! It is judged by the same rules as any other, but within the entry program: where the kernel guards returns against speculation
 //! (Retbleed, SRSO), calling a function that is verified on its own costs as much as three look-ups. Little is kept while it
 //! is judged, since the stack of this program adds to that of the functions for all other packets.
 
+use aya_ebpf::bindings::xdp_md;
 use foobar_common::{
     counters::Transport,
-    parse::{Datagram, ethernet, ipv4, protocol, transport},
+    parse::{Cursor, Datagram, ethernet, protocol, transport},
     reason::Reason,
     tables::{Cell, PORT_UNIFORM, PORTS_TCP, PORTS_UDP, feature},
 };
 
 use crate::{
-    family::{Family, Tuple, V4},
+    family::{Family, Tuple, V4, V6},
     flows,
     frame::Arriving,
     ingress,
@@ -22,6 +23,9 @@ use crate::{
     settings,
     verdict::because,
 };
+
+/// What [`judge_ordinary6`] returns for a packet that is not ordinary.
+const NOT_ORDINARY: u64 = u64::MAX;
 
 /// What is asked of the policy: the index in the port table, and these marks.
 type Request = u32;
@@ -33,46 +37,70 @@ const CLOSES: Request = 1 << 30;
 /// The verdict; `None` for a packet that is not ordinary.
 #[inline(always)]
 pub fn judge(run: &Run, policy: &Policy, frame: &Arriving) -> Option<Cell> {
-    let datagram = datagram(frame)?;
-    if V4::is_martian(datagram.source) {
+    let mut cursor = frame.cursor();
+    match ethernet::untagged(&mut cursor)? {
+        ethernet::IPV4 => judge_datagram::<V4>(run, policy, cursor),
+        ethernet::IPV6 => {
+            let (flags, jiffies) = run.parts();
+            match judge_ordinary6(frame.context, policy.active() | flags << 8, jiffies) {
+                NOT_ORDINARY => None,
+                packed => Some(run.unpack(packed)),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// An untagged IPv6 datagram, in the generation (bit 0) and with the flags of the run (bits 8 to 31) that `what` holds. Returns
+/// [`Run::pack`], or [`NOT_ORDINARY`]. A global function: the kernel verifies it once, and addresses of 16 bytes take stack that the
+/// entry program cannot spare.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn judge_ordinary6(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
+    let run = Run::traced(what >> 8, jiffies);
+    let mut cursor = Arriving::new(context).cursor();
+    if cursor.take::<{ ethernet::HEADER }>().is_err() {
+        return NOT_ORDINARY;
+    }
+    match judge_datagram::<V6>(&run, &Policy::of(what), cursor) {
+        Some(cell) => run.pack(cell),
+        None => NOT_ORDINARY,
+    }
+}
+
+#[inline(always)]
+fn judge_datagram<F: Family>(run: &Run, policy: &Policy, cursor: Cursor) -> Option<Cell> {
+    let datagram = F::ordinary(cursor)?;
+    if F::is_martian(datagram.source) {
         return None;
     }
-    let request = request(&datagram)?;
+    let request = request::<F>(&datagram)?;
     let (index, opens) = (request & !(OPENS | CLOSES), request & OPENS != 0);
     let transport = if index < PORTS_UDP { Transport::Tcp } else { Transport::Udp };
     let entry = policy.port(index);
     let mut cell = entry.cell;
     if entry.flags & PORT_UNIFORM == 0 {
-        let class = policy.class4(u32::from_be(datagram.source));
+        let class = F::class_here(policy, datagram.source)?;
         run.found_class(class);
         cell = policy.cell(entry.class, class)?;
     }
     if cell.passes() {
         let is_new = opens || index >= PORTS_UDP;
-        cell = ports::within_limit::<V4>(run, policy, datagram.source, cell, is_new, opens);
+        cell = ports::within_limit::<F>(run, policy, datagram.source, cell, is_new, opens);
     } else if !opens && flows::port_was_used(run, index) {
         // What is blocked gets no reply through, which takes another look.
         if settings::has(feature::BLOCKED) {
             return None;
         }
-        if flows::is_reply::<V4>(run, &tuple(frame)?, request & CLOSES != 0) {
+        if flows::is_reply::<F>(run, &tuple::<F>(cursor)?, request & CLOSES != 0) {
             cell = because(Reason::Reply, transport);
         }
     }
-    Some(ingress::within_packet_limit::<V4>(run, policy, datagram.source, transport, cell))
+    Some(ingress::within_packet_limit::<F>(run, policy, datagram.source, transport, cell))
 }
 
 #[inline(always)]
-fn datagram(frame: &Arriving) -> Option<Datagram<u32>> {
-    let mut cursor = frame.cursor();
-    if ethernet::untagged(&mut cursor)? != ethernet::IPV4 {
-        return None;
-    }
-    ipv4::ordinary(cursor)
-}
-
-#[inline(always)]
-fn request(datagram: &Datagram<u32>) -> Option<Request> {
+fn request<F: Family>(datagram: &Datagram<F::Address>) -> Option<Request> {
     match datagram.protocol {
         protocol::TCP => {
             let tcp = transport::tcp(datagram).ok()?;
@@ -85,7 +113,7 @@ fn request(datagram: &Datagram<u32>) -> Option<Request> {
         protocol::UDP => {
             let udp = transport::udp(datagram).ok()?;
             let (from, to) = (u16::from_be(udp.source_port), u16::from_be(udp.destination_port));
-            if V4::is_dhcp_reply(from, to, datagram.destination) {
+            if F::is_dhcp_reply(from, to, datagram.destination) {
                 None
             } else {
                 Some(PORTS_UDP + to as u32)
@@ -97,8 +125,8 @@ fn request(datagram: &Datagram<u32>) -> Option<Request> {
 
 /// The flow that the packet would belong to. Reads the frame again.
 #[inline(always)]
-fn tuple(frame: &Arriving) -> Option<Tuple<u32>> {
-    let datagram = datagram(frame)?;
+fn tuple<F: Family>(cursor: Cursor) -> Option<Tuple<F::Address>> {
+    let datagram = F::ordinary(cursor)?;
     let (remote_port, local_port) = transport::ports(&datagram).ok()?;
     Some(Tuple {
         local: datagram.destination,

@@ -2,15 +2,14 @@
 
 use core::ptr::read_volatile;
 
-use aya_ebpf::maps::Array;
 use foobar_common::{
     reason::Reason,
-    tables::{Cell, Generation, LIMITS_LEN, Limit, MODE_AUDIT, PORTS_LEN, PortEntry, Root},
+    tables::{Cell, Generation, LIMITS_LEN, Limit, MODE_AUDIT, PortEntry, Root},
 };
 
 use crate::{
-    maps::{CELLS, EGRESS_PORTS, LIMITS, PORTS, ROOT, row_u32},
     settings,
+    tables::{CELLS, EGRESS_PORTS, LIMITS, PORTS, ROOT, Table},
 };
 
 /// A view of the policy in force.
@@ -23,19 +22,18 @@ pub struct Policy {
 impl Policy {
     /// The policy in force now.
     #[inline(always)]
-    pub fn current() -> Option<Self> {
-        let root = ROOT.get_ptr(0)?;
-        // SAFETY: the element of an array map lives as long as the map, at a multiple of 8 bytes; user space writes each word in
-        // one store.
+    pub fn current() -> Self {
+        let root = ROOT.start();
+        // SAFETY: the table lives as long as the program, at a multiple of 8 bytes; user space writes each word in one store.
         let state = unsafe { read_volatile(root.cast::<u64>()) };
         let state = if cfg!(target_endian = "big") { state.rotate_left(32) } else { state };
-        Some(Self::at(root, state))
+        Self::at(root, state)
     }
 
     /// The policy that a packet was given at first.
     #[inline(always)]
-    pub fn of(active: u32) -> Option<Self> {
-        Some(Self::at(ROOT.get_ptr(0)?, active as u64 & 1))
+    pub fn of(active: u32) -> Self {
+        Self::at(ROOT.start(), active as u64 & 1)
     }
 
     #[inline(always)]
@@ -69,11 +67,8 @@ impl Policy {
     /// Whether the tracing programs of this instance count.
     #[inline(always)]
     pub fn observing() -> bool {
-        let Some(root) = ROOT.get_ptr(0) else {
-            return false;
-        };
-        // SAFETY: the element of an array map lives as long as the map.
-        unsafe { read_volatile(&raw const (*root).observing) != 0 }
+        // SAFETY: the table lives as long as the program.
+        unsafe { read_volatile(&raw const (*ROOT.start()).observing) != 0 }
     }
 
     /// Whether packets that are to be dropped pass all the same.
@@ -101,22 +96,15 @@ impl Policy {
     }
 
     #[inline(always)]
-    fn entry(&self, map: &Array<PortEntry>, index: u32) -> PortEntry {
-        match map.get_ptr(self.active() * PORTS_LEN + index) {
-            // SAFETY: the element of an array map lives as long as the map.
-            Some(entry) => unsafe { *entry },
-            None => PortEntry::default(),
-        }
+    fn entry<const MOST: usize>(&self, table: &Table<PortEntry, MOST>, index: u32) -> PortEntry {
+        table.of(self.active(), index as u64, settings::ports()).unwrap_or_default()
     }
 
     /// The verdict for a class of ports and a class of sources.
     #[inline(always)]
     pub fn cell(&self, port_class: u16, source_class: u32) -> Option<Cell> {
-        let index = port_class as u32 * self.generation().stride + source_class;
-        if index >= settings::cells() {
-            return None;
-        }
-        row_u32(&CELLS, self.active() * settings::cells() + index).map(Cell)
+        let index = port_class as u64 * self.generation().stride as u64 + source_class as u64;
+        CELLS.of(self.active(), index, settings::cells()).map(Cell)
     }
 
     /// Whether sources of this class are on a blocklist, or martian.
@@ -138,8 +126,6 @@ impl Policy {
     /// The parameters of a rate limit.
     #[inline(always)]
     pub fn limit(&self, number: u32) -> Option<Limit> {
-        let limit = LIMITS.get_ptr(self.active() * LIMITS_LEN + (number & (LIMITS_LEN - 1)))?;
-        // SAFETY: the element of an array map lives as long as the map.
-        Some(unsafe { *limit })
+        LIMITS.of(self.active(), number as u64, LIMITS_LEN)
     }
 }

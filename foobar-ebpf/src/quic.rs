@@ -79,7 +79,7 @@ fn initial(
     key: &mut QuicKey,
 ) -> Option<()> {
     let port = u16::from_be(udp.destination_port);
-    let entry = Policy::current()?.port(PORTS_UDP + port as u32);
+    let entry = Policy::current().port(PORTS_UDP + port as u32);
     if entry.flags & PORT_TLS == 0 {
         return None;
     }

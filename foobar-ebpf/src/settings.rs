@@ -3,18 +3,20 @@
 
 use core::ptr::{addr_of, read_volatile};
 
-use foobar_common::{flow::FlowTimeouts, observe::SockOffsets, tables::Capacities};
+use foobar_common::{
+    flow::FlowTimeouts,
+    observe::SockOffsets,
+    tables::{Capacities, PORTS_LEN},
+};
 
 #[unsafe(no_mangle)]
 static FEATURES: u32 = 0;
 #[unsafe(no_mangle)]
 static CAPACITIES: Capacities = Capacities {
     index4: 0,
-    ranges4: 0,
     classes4: 0,
     index6: 0,
     ranges6: 0,
-    classes6: 0,
     deep6: 0,
     low6: 0,
     cells: 0,
@@ -44,6 +46,11 @@ static SOCK_OFFSETS: SockOffsets = SockOffsets {
 static NET_INUM: u32 = 0;
 #[unsafe(no_mangle)]
 static TRACE_EGRESS: u32 = 0;
+// Not set by the loader: numbers that the compiler shall not know.
+#[unsafe(no_mangle)]
+static SIGN_BIT: u32 = 63;
+#[unsafe(no_mangle)]
+static PORTS_LENGTH: u32 = PORTS_LEN;
 
 /// Reads a constant in such a way that the compiler does not take the value above for granted.
 macro_rules! constant {
@@ -64,16 +71,12 @@ constant! {
     features: u32 = FEATURES;
     /// Buckets of one generation of `INDEX4`.
     index4: u32 = CAPACITIES.index4;
-    /// Ranges of one generation of `STARTS4`.
-    ranges4: u32 = CAPACITIES.ranges4;
-    /// Elements of one generation of `CLASSES4`.
+    /// Slots of one generation of `CLASSES4`.
     classes4: u32 = CAPACITIES.classes4;
     /// Buckets of one generation of `INDEX6`.
     index6: u32 = CAPACITIES.index6;
-    /// Ranges of one generation of `STARTS6`.
+    /// Words of one generation of `STARTS6`.
     ranges6: u32 = CAPACITIES.ranges6;
-    /// Ranges of one generation of `CLASSES6`.
-    classes6: u32 = CAPACITIES.classes6;
     /// Entries of one generation of `DEEP6`.
     deep6: u32 = CAPACITIES.deep6;
     /// Ranges of one generation of `LOW_STARTS6` and `LOW_CLASSES6`.
@@ -108,6 +111,10 @@ constant! {
     offset_srtt_us: u32 = SOCK_OFFSETS.srtt_us;
     /// Inode number of the network namespace whose sockets are counted.
     net_inum: u32 = NET_INUM;
+    /// 63.
+    sign_bit: u32 = SIGN_BIT;
+    /// [`PORTS_LEN`]. The compiler would leave out comparisons with it which it can prove, and the verifier cannot.
+    ports: u32 = PORTS_LENGTH;
     /// Not 0 in an instance that `replay` loaded for itself: the egress program reports each finding in `__sk_buff.cb`.
     trace_egress: u32 = TRACE_EGRESS;
 }

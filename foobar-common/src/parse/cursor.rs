@@ -70,6 +70,14 @@ impl Cursor {
         self.position
     }
 
+    /// Whether so many bytes are there; the position must not be behind the end.
+    ///
+    /// Compared as lengths: from addresses the compiler would conclude more than the verifier can follow, and leave later checks out.
+    #[inline(always)]
+    pub fn holds(&self, bytes: u32) -> bool {
+        bytes as usize <= self.end.wrapping_sub(self.position)
+    }
+
     /// Bytes between the position and the end.
     #[inline(always)]
     pub fn available(&self) -> usize {

@@ -10,6 +10,9 @@ pub const IPV6: u16 = 0x86dd;
 const VLAN: u16 = 0x8100;
 const SERVICE_VLAN: u16 = 0x88a8;
 
+/// Bytes of the header without tags.
+pub const HEADER: usize = 14;
+
 /// VLAN tags that are read. A frame tagged with VLAN 0 reaches the untagged stack, so tags never change the verdict.
 const MAX_TAGS: usize = 2;
 
@@ -25,7 +28,7 @@ pub struct Ethernet {
 /// Reads the Ethernet header and gives its EtherType; `None` for a frame that is too short.
 #[inline(always)]
 pub fn untagged(cursor: &mut Cursor) -> Option<u16> {
-    Some(cursor.take::<14>().ok()?.u16::<12>())
+    Some(cursor.take::<HEADER>().ok()?.u16::<12>())
 }
 
 /// Reads the Ethernet header and its VLAN tags.
@@ -34,7 +37,7 @@ pub fn untagged(cursor: &mut Cursor) -> Option<u16> {
 /// [`Reason::Truncated`], or [`Reason::VlanDepth`] for a third tag.
 #[inline(always)]
 pub fn ethernet(cursor: &mut Cursor) -> Result<Ethernet, Reason> {
-    let header = cursor.take::<14>()?;
+    let header = cursor.take::<HEADER>()?;
     let mut protocol = header.u16::<12>();
     for _ in 0..MAX_TAGS {
         if protocol != VLAN && protocol != SERVICE_VLAN {

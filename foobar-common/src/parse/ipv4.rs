@@ -82,13 +82,13 @@ pub fn ipv4(mut cursor: Cursor, frame: &mut impl Frame) -> Result<Datagram<u32>,
 /// any other, which [`ipv4`] reads. Most are ordinary, and nothing is looked at that they do not have.
 #[inline(always)]
 pub fn ordinary(mut cursor: Cursor) -> Option<Datagram<u32>> {
-    let available = cursor.available();
+    let start = cursor;
     let header = cursor.take::<20>().ok()?;
     let total = header.u16::<2>() as u32;
     if header.u8::<0>() != ORDINARY
         || header.u16_raw::<6>() & (OFFSET | MORE_FRAGMENTS).to_be() != 0
         || total < HEADER
-        || total as usize > available
+        || !start.holds(total)
         || header.u8::<9>() == AUTHENTICATION
     {
         return None;

@@ -29,7 +29,11 @@ pub trait Family {
     /// Protocol number of its ICMP.
     const ICMP: u8;
 
-    /// The class of a source.
+    /// Reads an ordinary datagram: [`crate::ordinary`].
+    fn ordinary(cursor: Cursor) -> Option<Datagram<Self::Address>>;
+    /// The class of a source, found within the calling function; `None` if that is too much work for it.
+    fn class_here(policy: &Policy, address: Self::Address) -> Option<u32>;
+    /// The class of a source. Verified on its own.
     fn class(policy: &Policy, address: Self::Address) -> u32;
     /// Whether no packet on the wire may come from this address.
     fn is_martian(address: Self::Address) -> bool;

@@ -33,6 +33,16 @@ impl Family for V4 {
     const ICMP: u8 = protocol::ICMP;
 
     #[inline(always)]
+    fn ordinary(cursor: Cursor) -> Option<Datagram<u32>> {
+        ipv4::ordinary(cursor)
+    }
+
+    #[inline(always)]
+    fn class_here(policy: &Policy, address: u32) -> Option<u32> {
+        Some(policy.class4(u32::from_be(address)))
+    }
+
+    #[inline(always)]
     fn class(policy: &Policy, address: u32) -> u32 {
         class_of4(policy.active(), u32::from_be(address))
     }
@@ -133,8 +143,5 @@ pub extern "C" fn find_flow4(local: u32, remote: u32, ports: u32, what: u32, jif
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn class_of4(active: u32, address: u32) -> u32 {
-    match Policy::of(active) {
-        Some(policy) => policy.class4(address),
-        None => u32::MAX,
-    }
+    Policy::of(active).class4(address)
 }

@@ -33,6 +33,16 @@ impl Family for V6 {
     const ICMP: u8 = protocol::ICMPV6;
 
     #[inline(always)]
+    fn ordinary(cursor: Cursor) -> Option<Datagram<Address6>> {
+        ipv6::ordinary(cursor)
+    }
+
+    #[inline(always)]
+    fn class_here(policy: &Policy, address: Address6) -> Option<u32> {
+        policy.class6_of_upper(u64::from_be(address[0]))
+    }
+
+    #[inline(always)]
     fn class(policy: &Policy, address: Address6) -> u32 {
         class_of6(policy.active(), u64::from_be(address[0]), u64::from_be(address[1]))
     }
@@ -135,8 +145,5 @@ pub extern "C" fn find_flow6(key: *const FlowKey6, flags: u32, jiffies: u64) -> 
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn class_of6(active: u32, high: u64, low: u64) -> u32 {
-    match Policy::of(active) {
-        Some(policy) => policy.class6(high, low),
-        None => u32::MAX,
-    }
+    Policy::of(active).class6(high, low)
 }

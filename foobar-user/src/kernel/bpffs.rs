@@ -5,7 +5,8 @@ use std::{
     fs::{self, File},
     io,
     os::{fd::AsRawFd as _, unix::ffi::OsStrExt as _},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use super::error::{ErrorKind, KernelError};
@@ -28,6 +29,14 @@ pub(super) fn is_one(path: &Path) -> bool {
 /// Whether bpffs is mounted where it belongs.
 pub(super) fn is_mounted() -> bool {
     is_one(Path::new(DEFAULT))
+}
+
+/// The name of a folder that nobody else uses, where bpffs belongs. It is not created.
+pub(super) fn own_folder() -> Result<PathBuf, KernelError> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    ensure(Path::new(DEFAULT))?;
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Ok(Path::new(DEFAULT).join(format!("foobar-sandbox-{}-{number}", std::process::id())))
 }
 
 /// Makes sure that `path`, which need not exist yet, is on a BPF file system. Mounts one if it is the usual place that lacks it.

@@ -3,6 +3,7 @@
 //! ```text
 //! BPF_DIR/v1/maps/NAME                       what survives an instance: counters, flows, labels
 //! BPF_DIR/v1/instances/N/{maps,programs}/NAME   one load of the programs with its policy tables
+//! BPF_DIR/v1/loading/NAME                    tables, while the programs are loaded
 //! BPF_DIR/v1/links/{ingress,egress}-IFINDEX  a program attached to an interface
 //! BPF_DIR/v1/links/NAME                      an attached tracing program
 //! ```
@@ -108,6 +109,11 @@ impl Folders {
 
     pub fn links(&self) -> PathBuf {
         self.version.join("links")
+    }
+
+    /// For pins that are needed while programs are loaded.
+    pub fn loading(&self) -> PathBuf {
+        self.version.join("loading")
     }
 
     pub fn instance(&self, number: u32) -> PathBuf {

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     attach::Direction,
+    bpffs,
     clock::{self, Timeouts},
     counters::{self, Counters},
     error::KernelError,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::policy::compile::Compiled;
 
-/// Its own programs, tables, flows and counters. Nothing is pinned; dropping it frees everything.
+/// Its own programs, tables, flows and counters. Nothing stays pinned; dropping it frees everything.
 pub struct Sandbox {
     instance: Instance,
     counters: u32,
@@ -39,6 +40,7 @@ impl Sandbox {
             timeouts: timeouts.in_ticks(clock::hz()),
             sizes: store::sizes(counters, flows),
             pinned: Vec::new(),
+            folder: bpffs::own_folder()?,
             counters,
             sandbox: true,
         };

@@ -236,6 +236,7 @@ fn purpose(store: &Store, options: &EngineOptions) -> Purpose {
         timeouts: options.timeouts.in_ticks(clock::hz()),
         sizes: store.sizes(),
         pinned: store.pins(),
+        folder: store.folders.loading(),
         counters: store.counters(),
         sandbox: false,
     }

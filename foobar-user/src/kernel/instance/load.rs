@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     os::fd::{AsFd as _, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use aya::{
@@ -12,6 +12,7 @@ use aya::{
     maps::Map,
     programs::{Program, ProgramError},
 };
+use aya_obj::generated::BPF_F_MMAPABLE;
 use foobar_common::{
     flow::FlowTimeouts,
     observe::SockOffsets,
@@ -22,8 +23,13 @@ use super::ProgramFacts;
 use crate::kernel::{
     attach::Role,
     error::{ErrorKind, KernelError},
+    folders,
     messages::Messages,
-    sys::{self, object, plain::bytes},
+    sys::{
+        self,
+        map::{self, MapSpec},
+        plain::bytes,
+    },
 };
 
 /// The tracing programs and the tracepoints that they belong to.
@@ -34,12 +40,19 @@ pub(in crate::kernel) const TRACING: [(&str, &str); 4] = [
     ("tcp_send_reset", "tcp_send_reset"),
 ];
 
+/// What the section of a table is named, in front of the name of the table.
+const SECTION: &str = ".bss.";
+
 /// What is set before load.
 pub(super) struct Settings<'a> {
     pub features: u32,
     pub capacities: Capacities,
     pub timeouts: FlowTimeouts,
-    /// Sizes of maps by name, where they are not those of the object.
+    /// Bytes of each table of the policy.
+    pub tables: Vec<(&'static str, usize)>,
+    /// Where the tables are pinned while the programs are loaded.
+    pub folder: PathBuf,
+    /// Sizes of other maps by name, where they are not those of the object.
     pub sizes: Vec<(&'static str, u32)>,
     /// Maps that are taken from a pin, or pinned there when they are created.
     pub pinned: Vec<(&'static str, PathBuf)>,
@@ -85,7 +98,12 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     for (name, path) in &settings.pinned {
         loader.map_pin_path(name, path.as_path());
     }
+    let tables = Tables::create(&settings.tables, &settings.folder)?;
+    for (section, path) in &tables.pins {
+        loader.map_pin_path(section, path.as_path());
+    }
     let mut ebpf = loader.load(crate::KERNEL_OBJECT).map_err(refused)?;
+    drop(tables);
 
     let messages = Messages::of(&mut ebpf);
     let mut facts = Vec::new();
@@ -117,9 +135,49 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     let names: Vec<_> = ebpf.maps().map(|(name, _)| name.to_owned()).collect();
     let taken = names.into_iter().filter_map(|name| Some((ebpf.take_map(&name)?, name)));
     let maps = taken
-        .map(|(map, name)| Ok((name.clone(), descriptor(&name, &map)?)))
+        .map(|(map, name)| Ok((map_name(&name).to_owned(), descriptor(&name, &map)?)))
         .collect::<Result<_, _>>()?;
     Ok(Loaded { maps, messages, ingress, egress, observers, tracing, facts })
+}
+
+/// The tables of the policy, made by us so that they can be mapped into this process, and pinned for as long as this value lives: aya
+/// takes a map that it did not make from a pin.
+struct Tables {
+    /// By the names that the object has for them.
+    pins: Vec<(String, PathBuf)>,
+    folder: PathBuf,
+}
+
+impl Tables {
+    fn create(tables: &[(&'static str, usize)], folder: &Path) -> Result<Self, KernelError> {
+        let mut made = Tables { pins: Vec::new(), folder: folder.to_owned() };
+        // A process that was killed meanwhile may have left some.
+        let _ = folders::remove(folder);
+        folders::make(folder)?;
+        for &(name, bytes) in tables {
+            let path = folder.join(name);
+            let spec = MapSpec::array(bytes, 1, BPF_F_MMAPABLE);
+            map::create(&spec, name, None)
+                .and_then(|table| sys::object::pin(table.as_fd(), &path))
+                .map_err(|error| {
+                    KernelError::call(format!("cannot create the table {name}"), error)
+                })?;
+            made.pins.push((format!("{SECTION}{name}"), path));
+        }
+        Ok(made)
+    }
+}
+
+/// The name of a map: that of a table is its section's.
+fn map_name(name: &str) -> &str {
+    name.strip_prefix(SECTION).unwrap_or(name)
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed the next time.
+        let _ = folders::remove(&self.folder);
+    }
 }
 
 /// Verifies one program and takes its descriptor.
@@ -145,7 +203,7 @@ fn program(
     let fd = program.fd().map_err(failed)?.as_fd().try_clone_to_owned();
     let fd =
         fd.map_err(|error| KernelError::call(format!("cannot keep the program {name}"), error))?;
-    let info = object::program(fd.as_fd()).map_err(|error| {
+    let info = sys::object::program(fd.as_fd()).map_err(|error| {
         KernelError::call(format!("cannot ask about the program {name}"), error)
     })?;
     facts.push(ProgramFacts {

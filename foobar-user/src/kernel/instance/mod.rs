@@ -52,6 +52,8 @@ pub(super) struct Purpose {
     pub sizes: Vec<(&'static str, u32)>,
     /// Where those maps are pinned.
     pub pinned: Vec<(&'static str, PathBuf)>,
+    /// A folder of bpffs for pins that are needed while the programs are loaded.
+    pub folder: PathBuf,
     /// Counters in one half of the tables of counters.
     pub counters: u32,
     /// For replay: egress reports what it finds, and nothing is observed.
@@ -89,9 +91,14 @@ impl Instance {
             )
             .advise("start the daemon with more counters"));
         }
+        if let Some((table, most)) = tables::too_long(&policy.needs()) {
+            return Err(KernelError::new(
+                ErrorKind::Unsupported,
+                format!("the lists are too long: the table {table} holds {most} elements"),
+            )
+            .advise("join prefixes, or shorten the longest list: nearly two million prefixes of each version of IP fit"));
+        }
         let capacities = tables::roomy(&policy.needs(), policy.features, purpose.counters);
-        let mut sizes = purpose.sizes.clone();
-        sizes.extend(tables::map_sizes(&capacities, policy.features));
         let offsets = if purpose.sandbox {
             Err("nothing is observed in a replay".to_owned())
         } else {
@@ -101,7 +108,9 @@ impl Instance {
             features: policy.features,
             capacities,
             timeouts: purpose.timeouts,
-            sizes,
+            tables: tables::sizes(&capacities, policy.features),
+            folder: purpose.folder.clone(),
+            sizes: purpose.sizes.clone(),
             pinned: purpose.pinned.clone(),
             trace_egress: purpose.sandbox,
             offsets: offsets.as_ref().copied().map_err(String::as_str),
@@ -238,7 +247,7 @@ impl Instance {
 
     /// Kernel memory of the tables that a policy is written to, in bytes (`memlock` of /proc/PID/fdinfo).
     pub fn table_memory(&self) -> std::io::Result<u64> {
-        let tables = tables::map_sizes(&self.capacities, self.features);
+        let tables = tables::sizes(&self.capacities, self.features);
         tables.iter().filter_map(|(name, _)| self.maps.get(*name)).map(map::memory).sum()
     }
 

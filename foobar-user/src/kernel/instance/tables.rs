@@ -7,7 +7,8 @@ use std::{
 };
 
 use foobar_common::tables::{
-    Capacities, GENERATIONS, IndexEntry, LIMITS_LEN, PORTS_LEN, ROW_BYTES, ROW_U16, feature,
+    Capacities, Cell, GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, Root,
+    feature, most,
 };
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 /// The least number of elements of a table that is in use, so that a small policy can grow without a new instance.
 const LEAST: u32 = 1024;
 /// Elements of a table that is not in use: an array map cannot be empty.
-const UNUSED: u32 = ROW_U16;
+const UNUSED: u32 = 1;
 /// Bytes that an instance may hold beyond what it needs before an exact fit makes it anew.
 const TOO_MUCH: u64 = 4 << 20;
 
@@ -31,39 +32,52 @@ const MOST_ROOM: u32 = 1 << 17;
 pub(super) fn roomy(needs: &Capacities, features: u32, counters: u32) -> Capacities {
     let room = |wanted: bool, needed: u32| {
         if !wanted {
-            return UNUSED.max(needed.next_multiple_of(ROW_U16));
+            return UNUSED.max(needed);
         }
-        needed.saturating_add((needed / 4).min(MOST_ROOM)).max(LEAST).next_multiple_of(ROW_U16)
+        needed.saturating_add((needed / 4).min(MOST_ROOM)).max(LEAST)
     };
     // The number of buckets doubles with the number of ranges, up to which it varies.
     let buckets = |wanted: bool, needed: u32| {
         let most = needed.next_power_of_two();
         let roomy = if most < MANY_BUCKETS { 2 * most } else { most };
-        if wanted { roomy.max(LEAST) } else { UNUSED.max(needed.next_multiple_of(ROW_U16)) }
+        if wanted { roomy.max(LEAST) } else { UNUSED.max(needed) }
     };
     let has = |bit| features & bit != 0;
+    let most = |elements: u32, most: usize| elements.min(most as u32 / GENERATIONS);
     Capacities {
-        index4: buckets(has(feature::SOURCES4), needs.index4),
-        ranges4: room(has(feature::SOURCES4), needs.ranges4),
-        classes4: room(has(feature::SOURCES4), needs.classes4),
-        index6: buckets(has(feature::SOURCES6), needs.index6),
-        ranges6: room(has(feature::SOURCES6), needs.ranges6),
-        classes6: room(has(feature::SOURCES6), needs.classes6),
-        deep6: room(has(feature::DEEP6), needs.deep6),
-        low6: room(has(feature::DEEP6), needs.low6),
-        cells: room(true, needs.cells),
+        index4: most(buckets(has(feature::SOURCES4), needs.index4), most::INDEX4),
+        classes4: most(room(has(feature::SOURCES4), needs.classes4), most::CLASSES4),
+        index6: most(buckets(has(feature::SOURCES6), needs.index6), most::INDEX6),
+        ranges6: most(room(has(feature::SOURCES6), needs.ranges6), most::STARTS6),
+        deep6: most(room(has(feature::DEEP6), needs.deep6), most::DEEP6),
+        low6: most(room(has(feature::DEEP6), needs.low6), most::LOW_STARTS6),
+        cells: most(room(true, needs.cells), most::CELLS),
         counters,
     }
+}
+
+/// The first table that would have to be longer than the programs take, and how many elements a generation of it can have.
+pub(super) fn too_long(needs: &Capacities) -> Option<(&'static str, usize)> {
+    let each = |most: usize| most / GENERATIONS as usize;
+    [
+        ("INDEX4", needs.index4, each(most::INDEX4)),
+        ("CLASSES4", needs.classes4, each(most::CLASSES4)),
+        ("INDEX6", needs.index6, each(most::INDEX6)),
+        ("STARTS6", needs.ranges6, each(most::STARTS6)),
+        ("DEEP6", needs.deep6, each(most::DEEP6)),
+        ("LOW_STARTS6", needs.low6, each(most::LOW_STARTS6)),
+        ("CELLS", needs.cells, each(most::CELLS)),
+    ]
+    .into_iter()
+    .find_map(|(name, needed, most)| (needed as usize > most).then_some((name, most)))
 }
 
 /// Whether a policy with these needs fits.
 pub(super) fn fits(needs: &Capacities, capacities: &Capacities) -> bool {
     needs.index4 <= capacities.index4
-        && needs.ranges4 <= capacities.ranges4
         && needs.classes4 <= capacities.classes4
         && needs.index6 <= capacities.index6
         && needs.ranges6 <= capacities.ranges6
-        && needs.classes6 <= capacities.classes6
         && needs.deep6 <= capacities.deep6
         && needs.low6 <= capacities.low6
         && needs.cells <= capacities.cells
@@ -79,11 +93,9 @@ pub(super) fn wasteful(needs: &Capacities, capacities: &Capacities) -> bool {
 fn bytes(capacities: &Capacities) -> u64 {
     let sum = [
         (capacities.index4, 8),
-        (capacities.ranges4, 4),
         (capacities.classes4, 2),
         (capacities.index6, 8),
         (capacities.ranges6, 8),
-        (capacities.classes6, 4),
         (capacities.deep6, 8),
         (capacities.low6, 10),
         (capacities.cells, 4),
@@ -94,27 +106,23 @@ fn bytes(capacities: &Capacities) -> u64 {
     sum * u64::from(GENERATIONS)
 }
 
-/// The number of elements that each map of an instance is created with.
-pub(super) fn map_sizes(capacities: &Capacities, features: u32) -> [(&'static str, u32); 14] {
-    let rows = |elements: u32, size: usize| {
-        (GENERATIONS * elements).div_ceil((ROW_BYTES / size) as u32).max(1)
-    };
-    let whole = |elements: u32| GENERATIONS * elements.max(1);
-    [
-        ("ROOT", 1),
-        ("PORTS", whole(PORTS_LEN)),
-        ("EGRESS_PORTS", if features & feature::EGRESS != 0 { whole(PORTS_LEN) } else { 1 }),
-        ("INDEX4", whole(capacities.index4)),
-        ("STARTS4", rows(capacities.ranges4, 4)),
-        ("CLASSES4", rows(capacities.classes4, 2)),
-        ("INDEX6", whole(capacities.index6)),
-        ("STARTS6", rows(capacities.ranges6, 8)),
-        ("CLASSES6", rows(capacities.classes6, 4)),
-        ("DEEP6", whole(capacities.deep6)),
-        ("LOW_STARTS6", rows(capacities.low6, 8)),
-        ("LOW_CLASSES6", rows(capacities.low6, 2)),
-        ("CELLS", rows(capacities.cells, 4)),
-        ("LIMITS", whole(LIMITS_LEN)),
+/// The bytes of each table of an instance: two generations of what the programs look up.
+pub(super) fn sizes(capacities: &Capacities, features: u32) -> Vec<(&'static str, usize)> {
+    let both = |elements: u32, size: usize| (GENERATIONS * elements.max(1)) as usize * size;
+    let egress_ports = if features & feature::EGRESS != 0 { PORTS_LEN } else { 1 };
+    vec![
+        ("ROOT", size_of::<Root>()),
+        ("PORTS", both(PORTS_LEN, size_of::<PortEntry>())),
+        ("EGRESS_PORTS", both(egress_ports, size_of::<PortEntry>())),
+        ("INDEX4", both(capacities.index4, size_of::<IndexEntry>())),
+        ("CLASSES4", both(capacities.classes4, size_of::<u16>())),
+        ("INDEX6", both(capacities.index6, size_of::<IndexEntry>())),
+        ("STARTS6", both(capacities.ranges6, size_of::<u64>())),
+        ("DEEP6", both(capacities.deep6, size_of::<IndexEntry>())),
+        ("LOW_STARTS6", both(capacities.low6, size_of::<u64>())),
+        ("LOW_CLASSES6", both(capacities.low6, size_of::<u16>())),
+        ("CELLS", both(capacities.cells, size_of::<Cell>())),
+        ("LIMITS", both(LIMITS_LEN, size_of::<Limit>())),
     ]
 }
 
@@ -160,7 +168,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes the IPv4 table in its packed form, if it has one.
+    /// Writes the IPv4 table.
     fn sources4(
         &self,
         capacities: &Capacities,
@@ -172,12 +180,8 @@ impl Writer<'_> {
         let (mut slots, mut index) = (slots.map(Stream::new), index.map(Stream::new));
         let mut slot = |value| slots.iter_mut().for_each(|slots| slots.push(value));
         let mut bucket = |entry| index.iter_mut().for_each(|index| index.push(entry));
-        if policy.write_slots4(&mut bucket, &mut slot) {
-            return Ok(());
-        }
-        v4.index.iter().for_each(|entry| bucket(*entry));
-        v4.classes.iter().for_each(|class| slot(*class));
-        self.table("STARTS4", capacities.ranges4, &v4.starts)
+        policy.write_slots4(&mut bucket, &mut slot);
+        Ok(())
     }
 
     /// The same for IPv6.
@@ -192,12 +196,8 @@ impl Writer<'_> {
         let (mut words, mut index) = (words.map(Stream::new), index.map(Stream::new));
         let mut word = |value| words.iter_mut().for_each(|words| words.push(value));
         let mut bucket = |entry| index.iter_mut().for_each(|index| index.push(entry));
-        if policy.write_words6(&mut bucket, &mut word) {
-            return Ok(());
-        }
-        v6.index.iter().for_each(|entry| bucket(*entry));
-        v6.starts.iter().for_each(|start| word(*start));
-        self.table("CLASSES6", capacities.classes6, &v6.classes)
+        policy.write_words6(&mut bucket, &mut word);
+        Ok(())
     }
 
     /// The part of a table that belongs to the generation, as long as its values; nothing for none.
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn a_new_instance_has_room_to_grow_and_unused_tables_stay_small() {
         let needs = Capacities {
-            ranges4: 1_000_000,
+            classes4: 1_000_000,
             index4: 65536,
             cells: 10,
             ranges6: 1,
@@ -274,32 +274,14 @@ mod tests {
         let made = roomy(&needs, feature::SOURCES4, 4096);
         assert!(fits(&needs, &made) && !wasteful(&needs, &made));
         assert_eq!(
-            (made.ranges4, made.ranges6, made.cells, made.counters),
-            (1_131_072, 32, 1024, 4096)
+            (made.classes4, made.ranges6, made.cells, made.counters),
+            (1_131_072, 1, 1024, 4096)
         );
-        for elements in [made.ranges4, made.index4, made.ranges6, made.low6, made.cells] {
-            assert_eq!(elements % ROW_U16, 0);
-        }
-        let small = Capacities { ranges4: 10, index4: 10, cells: 10, ..Capacities::default() };
+        let huge = Capacities { ranges6: 1 << 23, ..needs };
+        assert_eq!((too_long(&needs), too_long(&huge)), (None, Some(("STARTS6", 1 << 22))));
+        let full = Capacities { ranges6: 1 << 22, ..needs };
+        assert_eq!(roomy(&full, feature::SOURCES6, 64).ranges6, 1 << 22, "no room is left to grow");
+        let small = Capacities { classes4: 10, index4: 10, cells: 10, ..Capacities::default() };
         assert!(wasteful(&small, &made) && fits(&small, &made) && !fits(&made, &small));
-    }
-
-    #[test]
-    fn both_generations_have_their_rows() {
-        let made = roomy(&Capacities::default(), 0, 64);
-        for (name, size) in map_sizes(&made, 0) {
-            let expected = match name {
-                "ROOT" | "EGRESS_PORTS" => 1,
-                "PORTS" => 2 * PORTS_LEN,
-                "LIMITS" => 2 * LIMITS_LEN,
-                "INDEX4" | "INDEX6" | "DEEP6" => 64,
-                "CLASSES4" | "LOW_CLASSES6" => 2,
-                "STARTS4" | "CLASSES6" => 4,
-                "STARTS6" | "LOW_STARTS6" => 8,
-                "CELLS" => 2048 / 16,
-                other => panic!("{other}"),
-            };
-            assert_eq!(size, expected, "{name}");
-        }
     }
 }

@@ -1,10 +1,11 @@
 //! The index of a range table: which ranges lie in each of a number of equal buckets.
 //!
 //! A small table wants a small index that stays in the cache, so the buckets span only the part of the address space that
-//! has ranges, and there are about one to two of them for each range, up to 65,536. A large table, which is in no cache, wants
-//! the ranges of a bucket within a cache line or two: it has more.
+//! has ranges, and there are about one to two of them for each range, up to 65,536, but so many that a bucket spans 16 bits of an IPv4
+//! address, or 48 of the upper half of an IPv6 address. A large table, which is in no cache, wants the ranges of a bucket within a
+//! cache line or two: it has more.
 
-use foobar_common::tables::IndexEntry;
+use foobar_common::tables::{IndexEntry, SLOT_SHIFT, WORD_SHIFT6};
 
 use crate::policy::net::Word;
 
@@ -47,8 +48,9 @@ pub(super) fn build<W: Word + Into<u64> + TryFrom<u64>>(
     };
     let span = (*highest).into() - (*base).into();
     let wanted = wanted::<W>(starts.len());
-    // The lowest shift that needs no more buckets than wanted; `wanted` is 4 or more, so the shift is below the word's width.
+    // The lowest shift that needs no more buckets than wanted, unless buckets would be larger than the packed tables can have them.
     let shift = (u64::BITS - span.leading_zeros()).saturating_sub(wanted.trailing_zeros());
+    let shift = shift.min(if size_of::<W>() == 4 { SLOT_SHIFT } else { WORD_SHIFT6 });
     let last = span >> shift;
     let mut range = 1;
     for bucket in 0..=last {
@@ -122,7 +124,7 @@ mod tests {
                 let starts = random(count, bits);
                 let (_, buckets) = check(&starts);
                 assert!(
-                    buckets as u64 <= MAX_BUCKETS && buckets <= 4 * starts.len(),
+                    buckets as u64 <= MAX_BUCKETS && buckets <= (4 * starts.len()).max(1 << 16),
                     "{buckets} for {}",
                     starts.len()
                 );
@@ -140,7 +142,7 @@ mod tests {
         assert_eq!(check(&[0]).1, 1);
         assert_eq!(check(&[0, u64::MAX]).0, Shape { base: u64::MAX, shift: 0, last: 0, below: 7 });
         let (shape, buckets) = check(&[0, 1, u64::MAX]);
-        assert!(shape.shift < 64 && buckets <= 8);
+        assert_eq!((shape.shift, buckets), (WORD_SHIFT6, 1 << 16));
         check(&[0, u64::MAX - 1, u64::MAX]);
         // All in one bucket but one.
         check(&[0, 1, 2, 3, 4, 5, 6, 7, u64::MAX]);

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use foobar_common::tables::{
     Capacities, Cell, Generation, Index4, Index6, IndexEntry, Limit, MODE_AUDIT, MODE_ENFORCE,
-    PORT_HTTP, PORT_TLS, PortEntry, ROW_U16, feature,
+    PORT_HTTP, PORT_TLS, PortEntry, feature,
 };
 
 pub use error::CompileError;
@@ -75,21 +75,14 @@ impl Compiled {
     }
 
     fn measure(&self) -> Capacities {
-        let rows = |elements: usize| (elements as u32).next_multiple_of(ROW_U16);
-        let shape = self.shape4();
-        let slots = Packed4::of(&self.v4, &shape);
-        let shape = self.shape6();
-        let words = Packed6::of(&self.v6, &shape);
         Capacities {
             index4: self.v4.index.len() as u32,
-            ranges4: if slots.is_some() { 0 } else { rows(self.v4.starts.len()) },
-            classes4: rows(slots.map_or(self.v4.classes.len(), |packed| packed.len())),
+            classes4: Packed4::of(&self.v4, &self.shape4()).len() as u32,
             index6: self.v6.index.len() as u32,
-            ranges6: rows(words.as_ref().map_or(self.v6.starts.len(), Packed6::len)),
-            classes6: if words.is_some() { 0 } else { rows(self.v6.starts.len()) },
+            ranges6: Packed6::of(&self.v6, &self.shape6()).len() as u32,
             deep6: self.v6.deep.len() as u32,
-            low6: rows(self.v6.low_starts.len()),
-            cells: rows(self.cells.len()),
+            low6: self.v6.low_starts.len() as u32,
+            cells: self.cells.len() as u32,
             counters: self.counters,
         }
     }
@@ -102,16 +95,9 @@ impl Compiled {
         index::Shape { base, shift, last, below }
     }
 
-    /// Writes the IPv4 table as slots, in order: calls `bucket` with each entry of the index and `slot` with each slot. Says whether
-    /// the table is of that form; else it is [`Compiled::v4`] as it stands.
-    pub fn write_slots4(&self, bucket: impl FnMut(IndexEntry), slot: impl FnMut(u16)) -> bool {
-        let shape = self.shape4();
-        let packed = Packed4::of(&self.v4, &shape);
-        let is_packed = packed.is_some();
-        if let Some(packed) = packed {
-            packed.write(bucket, slot);
-        }
-        is_packed
+    /// Writes the IPv4 table, in order: calls `bucket` with each entry of the index and `slot` with each slot.
+    pub fn write_slots4(&self, bucket: impl FnMut(IndexEntry), slot: impl FnMut(u16)) {
+        Packed4::of(&self.v4, &self.shape4()).write(bucket, slot);
     }
 
     fn shape6(&self) -> index::Shape<u64> {
@@ -119,15 +105,9 @@ impl Compiled {
         index::Shape { base, shift, last, below }
     }
 
-    /// Writes the IPv6 table as words, in order, as [`Compiled::write_slots4`] does.
-    pub fn write_words6(&self, bucket: impl FnMut(IndexEntry), word: impl FnMut(u64)) -> bool {
-        let shape = self.shape6();
-        let packed = Packed6::of(&self.v6, &shape);
-        let is_packed = packed.is_some();
-        if let Some(packed) = packed {
-            packed.write(bucket, word);
-        }
-        is_packed
+    /// Writes the IPv6 table, in order: calls `bucket` with each entry of the index and `word` with each word.
+    pub fn write_words6(&self, bucket: impl FnMut(IndexEntry), word: impl FnMut(u64)) {
+        Packed6::of(&self.v6, &self.shape6()).write(bucket, word);
     }
 }
 

@@ -1,10 +1,11 @@
-//! The IPv4 ranges of a large table as the kernel holds them: 16 bits for each start.
+//! The IPv4 ranges as the kernel holds them: 16 bits for each start.
 //!
 //! What a look-up among a million ranges costs is the number of cache lines and pages that it meets for the first time, so the
-//! table has to be small. Where a bucket spans at most 2^16 addresses, a start is 16 bits; and where only two classes take turns in
-//! a bucket, as they do with a single list, they are written once, in front of the starts.
+//! table has to be small. A bucket spans at most 2^16 addresses, so a start is 16 bits; and where only two classes take turns in
+//! a bucket, as they do with a single list, they are written once, in front of the starts. A bucket with one interval of another
+//! class, as most are in a short list, is told by its entry of the index alone.
 
-use foobar_common::tables::{IndexEntry, MANY_CLASSES, SLOT_SHIFT};
+use foobar_common::tables::{IndexEntry, MANY_CLASSES};
 
 use super::{Table4, index};
 
@@ -15,19 +16,21 @@ pub(super) struct Packed4<'t> {
 }
 
 impl<'t> Packed4<'t> {
-    /// Of a table whose buckets are small enough.
-    pub(super) fn of(table: &'t Table4, shape: &'t index::Shape<u32>) -> Option<Self> {
-        (shape.shift <= SLOT_SHIFT).then_some(Packed4 { table, shape })
+    /// Of a table and the shape of its index.
+    pub(super) fn of(table: &'t Table4, shape: &'t index::Shape<u32>) -> Self {
+        Packed4 { table, shape }
     }
 
     /// Number of slots.
     pub(super) fn len(&self) -> usize {
-        self.table.index.iter().map(|entry| self.slots_of(entry)).sum()
+        let entries = self.table.index.iter().enumerate();
+        entries.map(|(number, entry)| self.slots_of(number, entry)).sum()
     }
 
-    fn slots_of(&self, entry: &IndexEntry) -> usize {
+    fn slots_of(&self, number: usize, entry: &IndexEntry) -> usize {
         match entry.inside as usize {
             0 => 0,
+            _ if self.interval(number, entry).is_some() => 0,
             inside if self.takes_turns(entry) => 2 + inside,
             inside => 1 + 2 * inside,
         }
@@ -40,6 +43,27 @@ impl<'t> Packed4<'t> {
         classes.iter().zip(&classes[2.min(classes.len())..]).all(|(one, next)| one == next)
     }
 
+    /// The entry of a bucket that has one interval of another class than the rest: what starts with it, or what lies in its middle.
+    fn interval(&self, number: usize, entry: &IndexEntry) -> Option<IndexEntry> {
+        let range = entry.value as usize;
+        let class = |range: usize| self.table.classes[range];
+        let start = |range: usize| self.offset(number, range);
+        match entry.inside {
+            1 => IndexEntry::interval(class(range), class(range + 1), 0, start(range + 1) - 1),
+            2 if self.takes_turns(entry) => {
+                let (first, last) = (start(range + 1), start(range + 2) - 1);
+                IndexEntry::interval(class(range + 1), class(range), first, last)
+            }
+            _ => None,
+        }
+    }
+
+    /// Where in a bucket a range starts that starts behind the first address of it.
+    fn offset(&self, bucket: usize, range: usize) -> u16 {
+        let base = self.shape.base + ((bucket as u32) << self.shape.shift);
+        (self.table.starts[range] - base) as u16
+    }
+
     /// Calls `bucket` with each entry of the index, and `slot` with each slot, in order.
     pub(super) fn write(&self, mut bucket: impl FnMut(IndexEntry), mut slot: impl FnMut(u16)) {
         let mut position = 0;
@@ -48,10 +72,13 @@ impl<'t> Packed4<'t> {
                 bucket(*entry);
                 continue;
             }
-            let base = self.shape.base + ((number as u32) << self.shape.shift);
+            if let Some(interval) = self.interval(number, entry) {
+                bucket(interval);
+                continue;
+            }
             let first = entry.value as usize;
             let further = first + 1..=first + entry.inside as usize;
-            let offset = |range: usize| (self.table.starts[range] - base) as u16;
+            let offset = |range: usize| self.offset(number, range);
             if self.takes_turns(entry) {
                 bucket(IndexEntry { value: position, inside: entry.inside });
                 slot(self.table.classes[first]);
@@ -65,14 +92,14 @@ impl<'t> Packed4<'t> {
                     slot(self.table.classes[range]);
                 }
             }
-            position += self.slots_of(entry) as u32;
+            position += self.slots_of(number, entry) as u32;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use foobar_common::tables::{slot_of_class, slot_of_start};
+    use foobar_common::tables::{INTERVAL, slot_of_class, slot_of_start};
 
     use super::*;
 
@@ -81,6 +108,9 @@ mod tests {
         let offset = address - shape.base;
         let bucket = (offset >> shape.shift).min(shape.last);
         let entry = index[bucket as usize];
+        if entry.value & INTERVAL != 0 {
+            return entry.class_by_interval(offset - (bucket << shape.shift)) as u16;
+        }
         if entry.inside == 0 {
             return entry.value as u16;
         }
@@ -101,10 +131,10 @@ mod tests {
             state ^= state << 17;
             (state >> 32) as u32
         };
-        for classes in [2, 3, 200] {
-            for bits in [18, 32] {
+        for classes in [2, 3, 40_000] {
+            for (count, bits) in [(100_000, 18), (100_000, 32), (20_000, 32), (10, 32), (10, 17)] {
                 let mut table = Table4::default();
-                let mut starts: Vec<u32> = (0..100_000).map(|_| random() >> (32 - bits)).collect();
+                let mut starts: Vec<u32> = (0..count).map(|_| random() >> (32 - bits)).collect();
                 starts.extend([0, 1, 2, u32::MAX >> (32 - bits)]);
                 starts.sort_unstable();
                 starts.dedup();
@@ -112,13 +142,13 @@ mod tests {
                 table.classes = starts
                     .iter()
                     .map(|_| {
-                        last = (last + 1 + random() as u16 % (classes - 1)) % classes;
-                        last
+                        last = (last + 1 + random() % (classes - 1)) % classes;
+                        last as u16
                     })
                     .collect();
                 table.starts = starts;
                 let shape = table.finish();
-                let packed = Packed4::of(&table, &shape).expect("small buckets");
+                let packed = Packed4::of(&table, &shape);
                 let (mut index, mut slots) = (Vec::new(), Vec::new());
                 packed.write(|entry| index.push(entry), |slot| slots.push(slot));
                 assert_eq!((index.len(), slots.len()), (table.index.len(), packed.len()));

@@ -1,9 +1,9 @@
-//! The IPv6 ranges of a large table as the kernel holds them: one word for start and class of each.
+//! The IPv6 ranges as the kernel holds them: one word for start and class of each.
 //!
-//! Where a bucket spans at most 2^48 upper halves, a start is 48 bits in its bucket and leaves 16 for the class. A range that is
+//! A bucket spans at most 2^48 upper halves, so a start is 48 bits in its bucket and leaves 16 for the class. A range that is
 //! deep needs more: three words of the same start, of which a search finds the last.
 
-use foobar_common::tables::{DEEP, IndexEntry, MARK_DEEP, WORD_SHIFT6, word6};
+use foobar_common::tables::{DEEP, IndexEntry, MARK_DEEP, word6};
 
 use super::{Table6, index};
 
@@ -17,9 +17,9 @@ pub(super) struct Packed6<'t> {
 }
 
 impl<'t> Packed6<'t> {
-    /// Of a table whose buckets are small enough.
-    pub(super) fn of(table: &'t Table6, shape: &'t index::Shape<u64>) -> Option<Self> {
-        (shape.shift <= WORD_SHIFT6).then_some(Packed6 { table, shape })
+    /// Of a table and the shape of its index.
+    pub(super) fn of(table: &'t Table6, shape: &'t index::Shape<u64>) -> Self {
+        Packed6 { table, shape }
     }
 
     /// Number of words.
@@ -114,7 +114,7 @@ mod tests {
             }
             table.starts = starts;
             let shape = table.finish();
-            let packed = Packed6::of(&table, &shape).expect("small buckets");
+            let packed = Packed6::of(&table, &shape);
             let (mut index, mut words) = (Vec::new(), Vec::new());
             packed.write(|entry| index.push(entry), |word| words.push(word));
             assert_eq!((index.len(), words.len()), (table.index.len(), packed.len()));
