@@ -1,6 +1,7 @@
 //! The engine room: everything that talks to the kernel, and the only folder that imports aya.
 //!
-//! - [`store`]: the maps that survive every instance, pinned and checked.
+//! - [`store`]: the maps that survive every instance, pinned and checked; [`observed`]: those that are large only where something is
+//!   observed; [`shape`]: what the programs expect of them.
 //! - [`instance`]: one load of the programs with its policy tables; [`sandbox`]: the same for replay, attached to nothing.
 //! - [`attach`]: interfaces and their hooks; [`observer`]: the tracing programs.
 //! - [`engine`]: puts policies in force; what the daemon works with.
@@ -28,11 +29,13 @@ pub mod measure;
 mod messages;
 mod migrate;
 mod netlink;
+mod observed;
 mod observer;
 mod peer;
 mod percpu;
 mod probe;
 mod sandbox;
+mod shape;
 mod store;
 mod sys;
 mod tls;

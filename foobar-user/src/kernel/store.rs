@@ -13,7 +13,7 @@ use foobar_common::observe::SLOTS;
 use super::{
     error::{ErrorKind, KernelError},
     folders::{self, Folders},
-    migrate,
+    migrate, observed, shape,
     sys::{
         self,
         map::{self, MapSpec, Position},
@@ -81,6 +81,8 @@ pub struct Store {
     maps: BTreeMap<&'static str, OwnedFd>,
     /// Maps that the next instance gets in another size: new name of the pin beside the old one.
     outgrown: Vec<&'static str>,
+    /// Entries that the programs give each map.
+    full: BTreeMap<String, u32>,
 }
 
 impl Store {
@@ -115,6 +117,7 @@ impl Store {
             flows: options.flows,
             maps,
             outgrown: Vec::new(),
+            full: BTreeMap::new(),
         };
         store.check()?;
         store.create_labels()?;
@@ -123,7 +126,8 @@ impl Store {
 
     /// Compares every pinned map with what the programs expect.
     fn check(&mut self) -> Result<(), KernelError> {
-        let mut expected = expected()?;
+        let mut expected = shape::expected()?;
+        self.full = expected.iter().map(|(name, spec)| (name.clone(), spec.entries)).collect();
         let mut found = BTreeMap::new();
         for (&name, map) in &self.maps {
             let spec = map::describe(map.as_fd()).map_err(|error| {
@@ -145,6 +149,10 @@ impl Store {
         for (name, spec) in found {
             let Some(expected) = expected.get(name) else { continue };
             let resized = MapSpec { entries: expected.entries, ..spec };
+            if resized == *expected && observed::is_one(name) {
+                // [`Store::fit`] says how large it is to be.
+                continue;
+            }
             if spec != resized && resized == *expected && migrate::can_resize(name) {
                 self.outgrown.push(name);
                 continue;
@@ -157,6 +165,16 @@ impl Store {
             );
         }
         if problems.is_empty() { Ok(()) } else { Err(foreign(&self.folders, &problems)) }
+    }
+
+    /// Chooses the sizes that depend on what the policy observes. Called before an instance is loaded for it.
+    pub(super) fn fit(&mut self, features: u32) -> Result<(), KernelError> {
+        let misfits = observed::misfits(&self.maps, &self.full, features)
+            .map_err(|error| KernelError::call("cannot ask about a table of connections", error))?;
+        self.outgrown.retain(|name| !observed::is_one(name));
+        self.outgrown.extend(misfits);
+        self.clear_unfinished();
+        Ok(())
     }
 
     /// The maps whose size is chosen here.
@@ -201,7 +219,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what an interrupted change of sizes left. Called before an instance is loaded.
+    /// Removes what an interrupted change of sizes left.
     pub(super) fn clear_unfinished(&self) {
         for name in PERSISTENT {
             let _ = fs::remove_file(self.folders.maps().join(format!("{name}{}", migrate::SUFFIX)));
@@ -214,7 +232,7 @@ impl Store {
         new: impl Fn(&'static str) -> Result<OwnedFd, KernelError>,
     ) -> Result<Vec<String>, KernelError> {
         let mut notes = Vec::new();
-        for &name in &self.outgrown {
+        for &name in self.outgrown.iter().filter(|name| !observed::is_one(name)) {
             let old = &self.maps[name];
             migrate::copy(name, old.as_fd(), new(name)?.as_fd()).map_err(|error| {
                 KernelError::call(
@@ -338,22 +356,6 @@ pub(super) fn sizes(counters: u32, flows: u32) -> Vec<(&'static str, u32)> {
         ("FLOWS4", flows),
         ("FLOWS6", flows),
     ]
-}
-
-/// What the kernel object says of its maps.
-fn expected() -> Result<BTreeMap<String, MapSpec>, KernelError> {
-    let object = aya_obj::Object::parse(crate::KERNEL_OBJECT).map_err(|error| {
-        KernelError::new(ErrorKind::Kernel, "the kernel object in this binary cannot be read")
-            .because(error)
-    })?;
-    let spec = |map: &aya_obj::Map| MapSpec {
-        kind: map.map_type(),
-        key: map.key_size(),
-        value: map.value_size(),
-        entries: map.max_entries(),
-        flags: map.map_flags(),
-    };
-    Ok(object.maps.iter().map(|(name, map)| (name.clone(), spec(map))).collect())
 }
 
 fn foreign(folders: &Folders, problems: &[String]) -> KernelError {

@@ -103,6 +103,7 @@ impl Engine {
     /// Puts a new instance under all links.
     fn reload(&mut self, policy: &Compiled) -> Result<Vec<String>, KernelError> {
         let existing = Existing::read(&self.store.folders)?;
+        self.store.fit(policy.features)?;
         let mut instance = Instance::load(&self.purpose(), policy)?;
         let number = existing.instances.iter().max().map_or(1, |last| last + 1);
         let mut place = Placed { store: &self.store, number, keep: false };

@@ -54,7 +54,7 @@ impl Engine {
             }
         }
 
-        store.clear_unfinished();
+        store.fit(policy.features)?;
         let fresh = existing.links.is_empty();
         let mut instance = Instance::load(&purpose(&store, &options), policy)?;
         let number = existing.instances.iter().max().map_or(1, |last| last + 1);

@@ -28,6 +28,7 @@ use super::{
     error::{ErrorKind, KernelError},
     folders::{self, Folders},
     messages::Messages,
+    observed,
     sys::{map, memory::Region, object, rcu},
 };
 use crate::policy::compile::Compiled;
@@ -99,6 +100,8 @@ impl Instance {
             .advise("join prefixes, or shorten the longest list: nearly two million prefixes of each version of IP fit"));
         }
         let capacities = tables::roomy(&policy.needs(), policy.features, purpose.counters);
+        let mut sizes = purpose.sizes.clone();
+        sizes.extend(observed::unused(policy.features));
         let offsets = if purpose.sandbox {
             Err("nothing is observed in a replay".to_owned())
         } else {
@@ -110,7 +113,7 @@ impl Instance {
             timeouts: purpose.timeouts,
             tables: tables::sizes(&capacities, policy.features),
             folder: purpose.folder.clone(),
-            sizes: purpose.sizes.clone(),
+            sizes,
             pinned: purpose.pinned.clone(),
             trace_egress: purpose.sandbox,
             offsets: offsets.as_ref().copied().map_err(String::as_str),
