@@ -178,6 +178,8 @@ fn haproxy() -> String {
     format!(
         r#"
 global
+    # Threads that log at the same time leave out lines.
+    nbthread 1
     log stdout format raw local0
 defaults
     mode http

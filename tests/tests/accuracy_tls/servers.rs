@@ -199,6 +199,8 @@ fn haproxy(folder: &Path) -> String {
     let folder = folder.display();
     format!(
         "global
+            # Threads that log at the same time leave out lines.
+            nbthread 1
             log stdout format raw local0
             ssl-default-bind-options ssl-min-ver TLSv1.2
         defaults
