@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod command;
+mod deny;
 mod dist;
 mod fuzz;
 mod lint;
@@ -54,6 +55,8 @@ enum Task {
     Bench(bench::Args),
     /// Checks format and lints, of the kernel programs too
     Lint,
+    /// Checks licences, sources and known flaws of the dependencies
+    Deny,
     /// What .ci/run does: lint, then test
     Ci,
 }
@@ -79,6 +82,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Dist(args) => println!("{}", dist::dist(&args)?.display()),
         Task::Bench(args) => bench::bench(&args)?,
         Task::Lint => lint::lint()?,
+        Task::Deny => deny::deny()?,
         Task::Ci => return ci(),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,8 @@
 //! The automaton: one step reads up to 32 bytes of a piece.
 //!
 //! Text is read in words of eight bytes; where a line ends is found in all of them at once (Hacker's Delight, section 6.1).
+//!
+//! Long because it is one automaton: each state's step is read beside those that it leads to.
 
 use super::side::{Side, mark, phase};
 

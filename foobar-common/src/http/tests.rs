@@ -1,4 +1,6 @@
 //! Conversations, cut into segments in every way, against what was said in them.
+//!
+//! Long because the conversations share what builds and cuts them.
 
 use std::{boxed::Box, format, string::String, vec, vec::Vec};
 

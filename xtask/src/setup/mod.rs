@@ -48,13 +48,23 @@ pub fn site_tools() -> Result<()> {
 /// Brings what making a Debian package needs.
 pub fn package_tools() -> Result<()> {
     tools::bring(tools::PACKAGE)?;
-    if command::find("cargo-deb").is_some() {
+    cargo_tool("cargo-deb", "a minute or two")
+}
+
+/// Brings cargo-deny.
+pub fn deny_tool() -> Result<()> {
+    cargo_tool("cargo-deny", "three minutes or more")
+}
+
+/// Builds a subcommand of cargo, if it is not there.
+fn cargo_tool(name: &str, takes: &str) -> Result<()> {
+    if command::find(name).is_some() {
         return Ok(());
     }
-    eprintln!("setup: building cargo-deb (a minute or two)");
+    eprintln!("setup: building {name} ({takes})");
     let mut install = workspace::outside("cargo");
-    install.args(["install", "cargo-deb", "--locked"]).stdout(std::io::stderr());
-    command::run(&mut install).context("cannot build cargo-deb")
+    install.args(["install", name, "--locked"]).stdout(std::io::stderr());
+    command::run(&mut install).with_context(|| format!("cannot build {name}"))
 }
 
 /// Brings what the benchmark compares with.

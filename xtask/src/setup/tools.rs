@@ -47,9 +47,6 @@ pub const TESTS: &[Tool] = &[
     tool("nft", "nftables"),
     Tool { program: "nginx", package: "nginx", service: Some("nginx.service") },
     tool("openssl", "openssl"),
-    tool("apache2", "apache2-bin"),
-    served("haproxy", "haproxy", "haproxy.service"),
-    tool("h2load", "nghttp2-client"),
     Tool { program: "prometheus", package: "prometheus", service: Some("prometheus.service") },
     tool("promtool", "prometheus"),
     tool("pip3", "python3-pip"),
@@ -63,7 +60,6 @@ pub const TESTS: &[Tool] = &[
     tool("wrk", "wrk"),
     tool("ping", "iputils-ping"),
     tool("mmdebstrap", "mmdebstrap"),
-    tool("wrk", "wrk"),
 ];
 
 /// What the site www.foobar.com is made of, and what it is loaded and attacked with.

@@ -1,4 +1,6 @@
 //! One row for each mistake: where it is reported, what is said, and what to do about it.
+//!
+//! Long because it is one table, in the order of the configuration.
 
 use std::path::Path;
 
