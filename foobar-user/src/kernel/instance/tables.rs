@@ -177,10 +177,15 @@ impl Writer<'_> {
         let (v4, needs) = (&policy.v4, policy.needs());
         let slots = self.region::<u16>("CLASSES4", capacities.classes4, needs.classes4 as usize)?;
         let index = self.region::<IndexEntry>("INDEX4", capacities.index4, v4.index.len())?;
-        let (mut slots, mut index) = (slots.map(Stream::new), index.map(Stream::new));
-        let mut slot = |value| slots.iter_mut().for_each(|slots| slots.push(value));
-        let mut bucket = |entry| index.iter_mut().for_each(|index| index.push(entry));
-        policy.write_slots4(&mut bucket, &mut slot);
+        let (mut slots, mut index) = (slots, index.map(Stream::new));
+        let mut written = 0;
+        policy.write_slots4(
+            |entry| index.iter_mut().for_each(|index| index.push(entry)),
+            |part| {
+                slots.iter_mut().for_each(|slots| slots.write(written, part));
+                written += size_of_val(part);
+            },
+        );
         Ok(())
     }
 

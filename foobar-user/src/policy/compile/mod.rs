@@ -95,9 +95,9 @@ impl Compiled {
         index::Shape { base, shift, last, below }
     }
 
-    /// Writes the IPv4 table, in order: calls `bucket` with each entry of the index and `slot` with each slot.
-    pub fn write_slots4(&self, bucket: impl FnMut(IndexEntry), slot: impl FnMut(u16)) {
-        Packed4::of(&self.v4, &self.shape4()).write(bucket, slot);
+    /// Writes the IPv4 table, in order: calls `bucket` with each entry of the index and `slots` with the slots, some at a time.
+    pub fn write_slots4(&self, bucket: impl FnMut(IndexEntry), slots: impl FnMut(&[u16])) {
+        Packed4::of(&self.v4, &self.shape4()).write(bucket, slots);
     }
 
     fn shape6(&self) -> index::Shape<u64> {

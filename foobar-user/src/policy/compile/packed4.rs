@@ -9,6 +9,9 @@ use foobar_common::tables::{IndexEntry, MANY_CLASSES};
 
 use super::{Table4, index};
 
+/// Slots that are handed over at a time, about.
+const PART: usize = 4096;
+
 /// The packed form of a table.
 pub(super) struct Packed4<'t> {
     table: &'t Table4,
@@ -24,75 +27,85 @@ impl<'t> Packed4<'t> {
     /// Number of slots.
     pub(super) fn len(&self) -> usize {
         let entries = self.table.index.iter().enumerate();
-        entries.map(|(number, entry)| self.slots_of(number, entry)).sum()
+        entries.map(|(number, entry)| self.form(number, entry).slots(entry)).sum()
     }
 
-    fn slots_of(&self, number: usize, entry: &IndexEntry) -> usize {
-        match entry.inside as usize {
-            0 => 0,
-            _ if self.interval(number, entry).is_some() => 0,
-            inside if self.takes_turns(entry) => 2 + inside,
-            inside => 1 + 2 * inside,
-        }
-    }
-
-    /// Whether two classes take turns in a bucket.
-    fn takes_turns(&self, entry: &IndexEntry) -> bool {
-        let first = entry.value as usize;
-        let classes = &self.table.classes[first..=first + entry.inside as usize];
-        classes.iter().zip(&classes[2.min(classes.len())..]).all(|(one, next)| one == next)
-    }
-
-    /// The entry of a bucket that has one interval of another class than the rest: what starts with it, or what lies in its middle.
-    fn interval(&self, number: usize, entry: &IndexEntry) -> Option<IndexEntry> {
-        let range = entry.value as usize;
-        let class = |range: usize| self.table.classes[range];
-        let start = |range: usize| self.offset(number, range);
-        match entry.inside {
-            1 => IndexEntry::interval(class(range), class(range + 1), 0, start(range + 1) - 1),
-            2 if self.takes_turns(entry) => {
-                let (first, last) = (start(range + 1), start(range + 2) - 1);
-                IndexEntry::interval(class(range + 1), class(range), first, last)
-            }
-            _ => None,
-        }
-    }
-
-    /// Where in a bucket a range starts that starts behind the first address of it.
-    fn offset(&self, bucket: usize, range: usize) -> u16 {
-        let base = self.shape.base + ((bucket as u32) << self.shape.shift);
-        (self.table.starts[range] - base) as u16
-    }
-
-    /// Calls `bucket` with each entry of the index, and `slot` with each slot, in order.
-    pub(super) fn write(&self, mut bucket: impl FnMut(IndexEntry), mut slot: impl FnMut(u16)) {
-        let mut position = 0;
-        for (number, entry) in self.table.index.iter().enumerate() {
-            if entry.inside == 0 {
-                bucket(*entry);
-                continue;
-            }
-            if let Some(interval) = self.interval(number, entry) {
-                bucket(interval);
-                continue;
-            }
-            let first = entry.value as usize;
-            let further = first + 1..=first + entry.inside as usize;
-            let offset = |range: usize| self.offset(number, range);
-            if self.takes_turns(entry) {
-                bucket(IndexEntry { value: position, inside: entry.inside });
-                slot(self.table.classes[first]);
-                slot(self.table.classes[first + 1]);
-                further.for_each(|range| slot(offset(range)));
-            } else {
-                bucket(IndexEntry { value: position, inside: entry.inside | MANY_CLASSES });
-                slot(self.table.classes[first]);
-                for range in further {
-                    slot(offset(range));
-                    slot(self.table.classes[range]);
+    /// Calls `bucket` with each entry of the index, and `slots` with the slots, in order, some at a time.
+    pub(super) fn write(&self, mut bucket: impl FnMut(IndexEntry), mut slots: impl FnMut(&[u16])) {
+        let Table4 { index, starts, classes } = self.table;
+        let (mut part, mut before) = (Vec::with_capacity(2 * PART), 0);
+        for (number, entry) in index.iter().enumerate() {
+            let (base, first) = (self.base(number), entry.value as usize);
+            let (position, last) = (before + part.len() as u32, first + entry.inside as usize);
+            let further = starts.get(first + 1..=last).unwrap_or_default();
+            match self.form(number, entry) {
+                Form::Said(entry) => bucket(entry),
+                Form::Turns => {
+                    bucket(IndexEntry { value: position, inside: entry.inside });
+                    part.extend_from_slice(&classes[first..first + 2]);
+                    part.extend(further.iter().map(|start| (start - base) as u16));
+                }
+                Form::Many => {
+                    bucket(IndexEntry { value: position, inside: entry.inside | MANY_CLASSES });
+                    part.push(classes[first]);
+                    let further = further.iter().zip(&classes[first + 1..=last]);
+                    part.extend(further.flat_map(|(start, class)| [(start - base) as u16, *class]));
                 }
             }
-            position += self.slots_of(number, entry) as u32;
+            if part.len() >= PART {
+                before += part.len() as u32;
+                slots(&part);
+                part.clear();
+            }
+        }
+        slots(&part);
+    }
+
+    /// The first address of a bucket.
+    fn base(&self, bucket: usize) -> u32 {
+        self.shape.base + ((bucket as u32) << self.shape.shift)
+    }
+
+    fn form(&self, number: usize, entry: &IndexEntry) -> Form {
+        let (first, inside) = (entry.value as usize, entry.inside as usize);
+        if inside == 0 {
+            return Form::Said(*entry);
+        }
+        let classes = &self.table.classes[first..=first + inside];
+        let turns =
+            classes.iter().zip(&classes[2.min(classes.len())..]).all(|(one, next)| one == next);
+        // One interval of another class than the rest: what the bucket starts with, or what lies in its middle.
+        let start = |range: usize| (self.table.starts[first + range] - self.base(number)) as u16;
+        let interval = match inside {
+            1 => IndexEntry::interval(classes[0], classes[1], 0, start(1) - 1),
+            2 if turns => IndexEntry::interval(classes[1], classes[0], start(1), start(2) - 1),
+            _ => None,
+        };
+        match interval {
+            Some(interval) => Form::Said(interval),
+            None if turns => Form::Turns,
+            None => Form::Many,
+        }
+    }
+}
+
+/// How a bucket is written.
+enum Form {
+    /// By its entry of the index alone.
+    Said(IndexEntry),
+    /// As two classes that take turns.
+    Turns,
+    /// As starts and classes.
+    Many,
+}
+
+impl Form {
+    /// Slots of a bucket whose unpacked entry this is.
+    fn slots(&self, entry: &IndexEntry) -> usize {
+        match self {
+            Form::Said(_) => 0,
+            Form::Turns => 2 + entry.inside as usize,
+            Form::Many => 1 + 2 * entry.inside as usize,
         }
     }
 }
@@ -150,7 +163,7 @@ mod tests {
                 let shape = table.finish();
                 let packed = Packed4::of(&table, &shape);
                 let (mut index, mut slots) = (Vec::new(), Vec::new());
-                packed.write(|entry| index.push(entry), |slot| slots.push(slot));
+                packed.write(|entry| index.push(entry), |part| slots.extend_from_slice(part));
                 assert_eq!((index.len(), slots.len()), (table.index.len(), packed.len()));
                 for (range, start) in table.starts.iter().enumerate().skip(1) {
                     let expected = table.classes[range];
