@@ -75,7 +75,7 @@ fn text(done: &Reloaded) -> String {
         }
     }
     if text.is_empty() {
-        text.push_str("the configuration means the same as before\n");
+        text.push_str("rules and lists are as before\n");
     }
     for note in notes {
         text.push_str(&format!("note: {note}\n"));

@@ -115,7 +115,7 @@ impl Keeper {
         }
         let changes = diff::diff(&self.current.policy(), &intent.policy());
         if changes.is_empty() {
-            info!("the configuration means the same as before");
+            info!("rules and lists are as before");
         } else {
             info!("{}", changes.to_string().trim_end().replace('\n', "; "));
         }

@@ -26,6 +26,7 @@ pub(super) fn can_resize(name: &str) -> bool {
             | "FLOWS6"
             | "FRAGMENTS"
             | "BUCKETS"
+            | "UPDATE_FAILURES"
     )
 }
 
