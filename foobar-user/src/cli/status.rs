@@ -121,7 +121,16 @@ fn attachments(attachments: &[AttachmentStatus]) -> String {
 }
 
 fn ports(ports: &[PortStatus]) -> String {
-    let heading = ["PORT", "PASSED/S", "DROPPED/S", "ACCEPTED", "ACCEPTED/S", "OPEN", "REQUESTS/S"];
+    let heading = [
+        "PORT",
+        "PASSED/S",
+        "DROPPED/S",
+        "ACCEPTED",
+        "ACCEPTED/S",
+        "OPEN",
+        "REQUESTS/S",
+        "COUNTED BY",
+    ];
     let mut table = Table::new(&heading, &[0, 1, 2, 3, 4, 5, 6]);
     for port in ports {
         table.row([
@@ -132,9 +141,18 @@ fn ports(ports: &[PortStatus]) -> String {
             rate(port.accepted_rate),
             port.open.to_string(),
             port.requests_rate.map_or("-".to_owned(), rate),
+            counted_by(port),
         ]);
     }
     table.render()
+}
+
+/// What counts a port's requests, and how far to rely on it.
+fn counted_by(port: &PortStatus) -> String {
+    match (&port.requests_source, &port.requests_tier) {
+        (Some(source), Some(tier)) => format!("{source} ({tier})"),
+        _ => "-".to_owned(),
+    }
 }
 
 /// A rate with at least two digits and a unit: 0, 1.2, 340, 12.3k, 4.5M.

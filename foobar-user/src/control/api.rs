@@ -278,6 +278,12 @@ pub struct PortStatus {
     /// Requests answered a second, where they are counted.
     #[serde(default)]
     pub requests_rate: Option<f64>,
+    /// What counts its requests: the value of `requests` of the port; absent where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_source: Option<String>,
+    /// `exact` or `estimate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_tier: Option<String>,
 }
 
 /// The tables of flows that this server opened.

@@ -269,6 +269,10 @@ fn ports(
     let ports = named.chain([(None, 0)]).enumerate().map(|(row, (port, slot))| {
         let (_, rate) = rows.get(row).copied().unwrap_or_default();
         let stats = stats.get(usize::from(slot)).copied().unwrap_or_default();
+        let observed = published.intent.config.observe.iter();
+        let requests = observed.map(|seen| (Some(seen.port), seen.requests));
+        let requests = requests.filter(|(observed, _)| *observed == port).map(|(_, source)| source);
+        let counted = requests.filter_map(|source| Some((source, source.tier()?))).next();
         PortStatus {
             port: port.map_or("other".to_owned(), |port| port.to_string()),
             passed_rate: rate.passed,
@@ -277,6 +281,8 @@ fn ports(
             accepted_rate: rate.accepted,
             open: shared.connections(port, stats).open(),
             requests_rate: rate.answered,
+            requests_source: counted.map(|(source, _)| source.to_string()),
+            requests_tier: counted.map(|(_, tier)| tier.to_owned()),
         }
     });
     ports.collect()

@@ -54,6 +54,17 @@ pub fn of_privileges(status: &Status) -> Finding {
     Finding::ok(SUBJECT, format!("the daemon keeps {}", held.join(", ")))
 }
 
+/// What counts the requests of each port, and how far to rely on it; nothing if no port is observed.
+pub fn of_requests(status: &Status) -> Option<Finding> {
+    let counted = status.ports.iter().filter_map(|port| {
+        let (source, tier) = (port.requests_source.as_ref()?, port.requests_tier.as_ref()?);
+        Some(format!("port {} by {source} ({tier})", port.port))
+    });
+    let counted: Vec<_> = counted.collect();
+    (!counted.is_empty())
+        .then(|| Finding::ok("requests", format!("counted: {}", counted.join(", "))))
+}
+
 /// Who can read the metrics; nothing if nobody can.
 pub fn of_metrics(config: &Config) -> Option<Finding> {
     const SUBJECT: &str = "metrics";

@@ -124,6 +124,7 @@ impl Doctor {
         findings.push(host::of_pins(&options.bpf_dir));
         findings.push(daemon::of_daemon(&status));
         findings.extend(running.map(daemon::of_privileges));
+        findings.extend(running.and_then(daemon::of_requests));
         findings.extend(config.as_ref().and_then(daemon::of_metrics));
         let wanted = self.wanted(running, config.as_ref());
         findings.extend(devices::of_devices(&options.bpf_dir, &wanted, running));

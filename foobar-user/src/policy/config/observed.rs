@@ -55,6 +55,18 @@ impl Requests {
         }
     }
 
+    /// How far its counts can be relied on; `None` where nothing is counted.
+    pub const fn tier(self) -> Option<&'static str> {
+        match self {
+            Requests::Off => None,
+            Requests::Turns => Some("estimate"),
+            Requests::Wire
+            | Requests::NginxStatus
+            | Requests::ApacheStatus
+            | Requests::HaproxyStatus => Some("exact"),
+        }
+    }
+
     /// Whether it needs a page to ask.
     pub const fn is_status_page(self) -> bool {
         matches!(self, Requests::NginxStatus | Requests::ApacheStatus | Requests::HaproxyStatus)
