@@ -57,7 +57,7 @@ enum Task {
     Lint,
     /// Checks licences, sources and known flaws of the dependencies
     Deny,
-    /// What .ci/run does: lint, then test
+    /// What .ci/run does: lint, deny, then test
     Ci,
 }
 
@@ -88,9 +88,9 @@ fn perform(task: Task) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lint, and whatever it says, the tests; their exit code counts first.
+/// Lint and dependencies, and whatever comes of it, the tests; their exit code counts first.
 fn ci() -> Result<ExitCode> {
-    let lint = lint::lint();
+    let lint = lint::lint().and_then(|()| deny::deny());
     let tests = test::test(&test::Args::default())?;
     if tests == ExitCode::SUCCESS {
         lint?;
