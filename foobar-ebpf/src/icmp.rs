@@ -12,10 +12,10 @@ use foobar_common::{
 };
 
 use crate::{
+    conclusion::{self, unless_blocked},
     family::{Family, Tuple, V4, V6},
     flows,
     frame::Arriving,
-    ingress::{self, unless_blocked},
     limits,
     policy::Policy,
     ports,
@@ -94,7 +94,7 @@ pub extern "C" fn judge_icmp4(context: *mut xdp_md, offset: u32, what: u32, jiff
     let cell = match ipv4::ipv4(frame.cursor_at(offset), &mut frame) {
         Ok(datagram) => {
             let cell = message::<V4>(&run, &policy, &datagram);
-            ingress::finish::<V4>(&run, &policy, &datagram, cell)
+            conclusion::finish::<V4>(&run, &policy, &datagram, cell)
         }
         Err(reason) => because(reason, Transport::Other),
     };
@@ -114,7 +114,7 @@ pub extern "C" fn judge_icmp6(context: *mut xdp_md, offset: u32, what: u32, jiff
     let cell = match ipv6::ipv6(frame.cursor_at(offset), &mut frame) {
         Ok(datagram) => {
             let cell = message::<V6>(&run, &policy, &datagram);
-            ingress::finish::<V6>(&run, &policy, &datagram, cell)
+            conclusion::finish::<V6>(&run, &policy, &datagram, cell)
         }
         Err(reason) => because(reason, Transport::Other),
     };

@@ -13,7 +13,7 @@
 //! - [`egress`]: what leaves: flows that the server opens, egress rules.
 //! - [`policy`]: the generation in force: ports, cells. [`sources`]: the class of a source. [`family`]: what differs between IPv4 and IPv6.
 //! - [`flows`]: replies to flows that the server opened. [`fragments`]: verdicts of first fragments. [`limits`]: token buckets.
-//! - [`verdict`]: cells of reasons that no rule gave. [`account`]: one counter a packet. [`events`]: sampled packets.
+//! - [`verdict`]: cells of reasons that no rule gave. [`conclusion`]: what is left once a verdict stands. [`account`]: one counter a packet. [`events`]: sampled packets.
 //! - [`frame`]: a frame in the kernel. [`run`]: a live packet, or a traced one on behalf of `explain` and `replay`.
 //! - [`tables`]: the policy's tables. [`maps`]: every other map. [`settings`]: constants that the loader sets before load. [`failures`]: what could not be written.
 //! - [`connections`]: TCP connections, from the kernel's own state changes.
@@ -27,6 +27,7 @@
 )]
 
 mod account;
+mod conclusion;
 mod connections;
 mod egress;
 mod events;

@@ -13,10 +13,10 @@ use foobar_common::{
 };
 
 use crate::{
+    conclusion,
     family::{Family, Tuple, V4, V6},
     flows,
     frame::Arriving,
-    ingress,
     policy::Policy,
     ports,
     run::Run,
@@ -96,7 +96,7 @@ fn judge_datagram<F: Family>(run: &Run, policy: &Policy, cursor: Cursor) -> Opti
             cell = because(Reason::Reply, transport);
         }
     }
-    Some(ingress::within_packet_limit::<F>(run, policy, datagram.source, transport, cell))
+    Some(conclusion::within_packet_limit::<F>(run, policy, datagram.source, transport, cell))
 }
 
 #[inline(always)]

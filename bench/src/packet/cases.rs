@@ -6,12 +6,10 @@ use foobar_tests::frames::{
 };
 use foobar_user::kernel::measure::{Action, RandomSources};
 
-use super::subjects::{Kind, Lists};
+use super::subjects::{Kind, Lists, OWN_PORT};
 
 /// The port of those on the allowlist.
 const LISTED: u16 = 8443;
-/// The local port of the server's own connection.
-pub const OWN_PORT: u16 = 40_000;
 
 /// A kind of packet.
 pub struct Case {

@@ -16,8 +16,11 @@ use foobar_user::kernel::{
 };
 use ipnet::IpNet;
 
-use super::{FLOOR, cases::OWN_PORT};
+use super::FLOOR;
 use crate::{attempt::or_missing, peers, policies::Measured, prefixes};
+
+/// The local port of the server's own connection.
+pub const OWN_PORT: u16 = 40_000;
 
 /// What kind of subject it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

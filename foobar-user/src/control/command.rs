@@ -10,7 +10,6 @@ use super::{
     watch::{WatchQuery, Watcher},
 };
 use crate::{
-    daemon::Caution,
     explain::{Answer, Question},
     policy::{Entry, ListKind, Prefix, PrefixSet},
 };
@@ -52,6 +51,15 @@ pub struct ListRequest {
     pub after: Option<Prefix>,
     /// At most this many.
     pub limit: usize,
+}
+
+/// What the client that wants a change says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Caution {
+    /// Whether it wants the change whoever is cut.
+    pub force: bool,
+    /// The variable `SSH_CONNECTION` of its session (sshd(8)): addresses and ports of client and server.
+    pub ssh_connection: Option<String>,
 }
 
 /// A change of a list that was understood.

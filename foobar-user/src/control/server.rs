@@ -20,13 +20,12 @@ use tracing::warn;
 use super::{
     Access, Peer, Refusal,
     api::{BODY_BYTES, Detached, ListEdit, ListEdited, ListPage, ListQuery, PAGE_ENTRIES, Status},
-    command::{Command, EditRequest, Handle, ListRequest},
+    command::{Caution, Command, EditRequest, Handle, ListRequest},
     edit, live,
     reload::{Confirmed, Reload, ReloadRequest, Reloaded},
     watch::{self, WatchQuery},
 };
 use crate::{
-    daemon::Caution,
     explain::{Answer, Question},
     policy::ListKind,
 };

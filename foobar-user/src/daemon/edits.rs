@@ -5,17 +5,12 @@ use anyhow::Result;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{
-    guard::{self, Caution},
-    intent::Intent,
-    keeper::Keeper,
-    pipeline::Durability,
-};
+use super::{guard, intent::Intent, keeper::Keeper, pipeline::Durability};
 use crate::{
     control::{
         Refusal,
         api::ListEdited,
-        command::{Edit, EditRequest},
+        command::{Caution, Edit, EditRequest},
     },
     kernel::Fit,
     policy::{Entry, ListKind, Prefix},

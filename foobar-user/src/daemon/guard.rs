@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::Result;
 
 use crate::{
-    control::Refusal,
+    control::{Refusal, command::Caution},
     kernel,
     policy::{
         Policy, Prefix,
@@ -15,15 +15,6 @@ use crate::{
 
 /// Where sshd listens unless it was told otherwise.
 const SSH: u16 = 22;
-
-/// What the client that wants a change says about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Caution {
-    /// Whether it wants the change whoever is cut.
-    pub force: bool,
-    /// The variable `SSH_CONNECTION` of its session (sshd(8)): addresses and ports of client and server.
-    pub ssh_connection: Option<String>,
-}
 
 /// Refuses a change that would cut the SSH session it comes from. Where it comes from none that is known: any SSH session.
 ///

@@ -59,7 +59,6 @@ use tracing::{info, warn};
 /// Threads of the runtime; the keeper and blocking work have others.
 const WORKERS: usize = 2;
 
-pub use guard::Caution;
 pub use intent::now;
 pub use options::Options;
 

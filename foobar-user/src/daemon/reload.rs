@@ -5,16 +5,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::{Context, anyhow};
 use tracing::{error, info, warn};
 
-use super::{
-    guard::{self, Caution},
-    intent::Intent,
-    interfaces,
-    keeper::Keeper,
-    pipeline::Durability,
-};
+use super::{guard, intent::Intent, interfaces, keeper::Keeper, pipeline::Durability};
 use crate::{
     control::{
         Refusal,
+        command::Caution,
         refusal::explain,
         reload::{Confirmed, Reload, Reloaded},
     },

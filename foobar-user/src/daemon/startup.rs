@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{
     boot::Boot,
-    guard::{self, Caution},
+    guard,
     intent::{Intent, now},
     interfaces,
     keeper::Keeper,
@@ -16,7 +16,7 @@ use super::{
     shared::{Origins, Shared},
 };
 use crate::{
-    control::Refusal,
+    control::{Refusal, command::Caution},
     kernel::{self, Engine, EngineOptions, Store, StoreOptions, Timeouts},
     policy::{Config, Lists, model::Mode},
     state::{
