@@ -31,23 +31,22 @@ const NOT_ORDINARY: u64 = u64::MAX;
 type Request = u32;
 /// It opens a TCP connection.
 const OPENS: Request = 1 << 31;
-/// It ends a TCP connection.
-const CLOSES: Request = 1 << 30;
 
 /// The verdict; `None` for a packet that is not ordinary.
 #[inline(always)]
 pub fn judge(run: &Run, policy: &Policy, frame: &Arriving) -> Option<Cell> {
     let mut cursor = frame.cursor();
-    match ethernet::untagged(&mut cursor)? {
-        ethernet::IPV4 => judge_datagram::<V4>(run, policy, cursor),
-        ethernet::IPV6 => {
-            let (flags, jiffies) = run.parts();
-            match judge_ordinary6(frame.context, policy.active() | flags << 8, jiffies) {
-                NOT_ORDINARY => None,
-                packed => Some(run.unpack(packed)),
-            }
-        }
-        _ => None,
+    let protocol = ethernet::untagged(&mut cursor)?;
+    if protocol == ethernet::IPV4.to_be() {
+        return judge_datagram::<V4>(run, policy, cursor);
+    }
+    if protocol != ethernet::IPV6.to_be() {
+        return None;
+    }
+    let (flags, jiffies) = run.parts();
+    match judge_ordinary6(frame.context, policy.active() | flags << 8, jiffies) {
+        NOT_ORDINARY => None,
+        packed => Some(run.unpack(packed)),
     }
 }
 
@@ -75,7 +74,7 @@ fn judge_datagram<F: Family>(run: &Run, policy: &Policy, cursor: Cursor) -> Opti
         return None;
     }
     let request = request::<F>(&datagram)?;
-    let (index, opens) = (request & !(OPENS | CLOSES), request & OPENS != 0);
+    let (index, opens) = (request & !OPENS, request & OPENS != 0);
     let transport = if index < PORTS_UDP { Transport::Tcp } else { Transport::Udp };
     let entry = policy.port(index);
     let mut cell = entry.cell;
@@ -92,7 +91,8 @@ fn judge_datagram<F: Family>(run: &Run, policy: &Policy, cursor: Cursor) -> Opti
         if settings::has(feature::BLOCKED) {
             return None;
         }
-        if flows::is_reply::<F>(run, &tuple::<F>(cursor)?, request & CLOSES != 0) {
+        let (tuple, closes) = tuple::<F>(cursor)?;
+        if flows::is_reply::<F>(run, &tuple, closes) {
             cell = because(Reason::Reply, transport);
         }
     }
@@ -107,8 +107,8 @@ fn request<F: Family>(datagram: &Datagram<F::Address>) -> Option<Request> {
             if tcp.accepts() || !tcp.is_valid() {
                 return None;
             }
-            let marks = if tcp.opens() { OPENS } else { 0 } | if tcp.closes() { CLOSES } else { 0 };
-            Some((PORTS_TCP + u16::from_be(tcp.destination_port) as u32) | marks)
+            let mark = if tcp.opens() { OPENS } else { 0 };
+            Some((PORTS_TCP + u16::from_be(tcp.destination_port) as u32) | mark)
         }
         protocol::UDP => {
             let udp = transport::udp(datagram).ok()?;
@@ -123,16 +123,18 @@ fn request<F: Family>(datagram: &Datagram<F::Address>) -> Option<Request> {
     }
 }
 
-/// The flow that the packet would belong to. Reads the frame again.
+/// The flow that the packet would belong to, and whether it ends a TCP connection. Reads the frame again.
 #[inline(always)]
-fn tuple<F: Family>(cursor: Cursor) -> Option<Tuple<F::Address>> {
+fn tuple<F: Family>(cursor: Cursor) -> Option<(Tuple<F::Address>, bool)> {
     let datagram = F::ordinary(cursor)?;
     let (remote_port, local_port) = transport::ports(&datagram).ok()?;
-    Some(Tuple {
+    let closes = datagram.protocol == protocol::TCP && transport::tcp(&datagram).ok()?.closes();
+    let tuple = Tuple {
         local: datagram.destination,
         remote: datagram.source,
         local_port,
         remote_port,
         protocol: datagram.protocol,
-    })
+    };
+    Some((tuple, closes))
 }

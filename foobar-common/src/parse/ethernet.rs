@@ -25,10 +25,10 @@ pub struct Ethernet {
     pub link_local: bool,
 }
 
-/// Reads the Ethernet header and gives its EtherType; `None` for a frame that is too short.
+/// Reads the Ethernet header and gives its EtherType in network byte order; `None` for a frame that is too short.
 #[inline(always)]
 pub fn untagged(cursor: &mut Cursor) -> Option<u16> {
-    Some(cursor.take::<HEADER>().ok()?.u16::<12>())
+    Some(cursor.take::<HEADER>().ok()?.u16_raw::<12>())
 }
 
 /// Reads the Ethernet header and its VLAN tags.

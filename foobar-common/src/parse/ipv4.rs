@@ -78,8 +78,8 @@ pub fn ipv4(mut cursor: Cursor, frame: &mut impl Frame) -> Result<Datagram<u32>,
     Ok(datagram)
 }
 
-/// Reads an ordinary datagram: whole, without options or an authentication header, and all of it before the cursor's end. `None` for
-/// any other, which [`ipv4`] reads. Most are ordinary, and nothing is looked at that they do not have.
+/// Reads an ordinary datagram: whole, without options, and all of it before the cursor's end. `None` for any other, which [`ipv4`] reads.
+/// Most are ordinary, and nothing is looked at that they do not have. An authentication header is not stepped over: it is the protocol.
 #[inline(always)]
 pub fn ordinary(mut cursor: Cursor) -> Option<Datagram<u32>> {
     let start = cursor;
@@ -89,7 +89,6 @@ pub fn ordinary(mut cursor: Cursor) -> Option<Datagram<u32>> {
         || header.u16_raw::<6>() & (OFFSET | MORE_FRAGMENTS).to_be() != 0
         || total < HEADER
         || !start.holds(total)
-        || header.u8::<9>() == AUTHENTICATION
     {
         return None;
     }

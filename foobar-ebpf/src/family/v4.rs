@@ -50,8 +50,9 @@ impl Family for V4 {
     /// "This network" (RFC 791), loopback, multicast, reserved and broadcast (RFC 6890).
     #[inline(always)]
     fn is_martian(address: u32) -> bool {
-        let first = u32::from_be(address) >> 24;
-        first == 0 || first == 127 || first >= 224
+        let first = (u32::from_be(address) >> 24) as u64;
+        // 0 and 224 to 255 in one comparison.
+        first.wrapping_sub(1) >= 223 || first == 127
     }
 
     #[inline(always)]
