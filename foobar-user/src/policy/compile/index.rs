@@ -52,21 +52,23 @@ pub(super) fn build<W: Word + Into<u64> + TryFrom<u64>>(
     let shift = (u64::BITS - span.leading_zeros()).saturating_sub(wanted.trailing_zeros());
     let shift = shift.min(if size_of::<W>() == 4 { SLOT_SHIFT } else { WORD_SHIFT6 });
     let last = span >> shift;
-    let mut range = 1;
-    for bucket in 0..=last {
-        let first_address = (*base).into() + (bucket << shift);
-        let last_address = first_address.saturating_add((1 << shift) - 1);
-        // `range` is the last one that starts at or before the bucket, unless the next one starts exactly with it.
-        if starts.get(range + 1).is_some_and(|start| (*start).into() <= first_address) {
-            range += 1;
+    // First how many ranges start inside of each bucket, and whether one starts with it.
+    index.resize(last as usize + 1, IndexEntry::default());
+    for start in &starts[2..] {
+        let offset = (*start).into() - (*base).into();
+        let entry = &mut index[(offset >> shift) as usize];
+        if offset & ((1 << shift) - 1) == 0 {
+            entry.value = 1;
+        } else {
+            entry.inside += 1;
         }
-        let rest = &starts[range + 1..];
-        let inside = rest.iter().take_while(|start| (**start).into() <= last_address).count();
-        index.push(match inside {
-            0 => IndexEntry { value: class(range), inside: 0 },
-            _ => IndexEntry { value: range as u32, inside: inside as u32 },
-        });
-        range += inside;
+    }
+    // Then which range that is: the last one that starts with the bucket or before it.
+    let mut range = 0;
+    for (bucket, entry) in index.iter_mut().enumerate() {
+        range += if bucket == 0 { 1 } else { entry.value as usize };
+        entry.value = if entry.inside == 0 { class(range) } else { range as u32 };
+        range += entry.inside as usize;
     }
     Shape { base: *base, shift, last: last as u32, below: class(0) }
 }

@@ -16,12 +16,23 @@ const PART: usize = 4096;
 pub(super) struct Packed4<'t> {
     table: &'t Table4,
     shape: &'t index::Shape<u32>,
+    turns: &'t [bool],
+}
+
+/// Of each bucket, whether two classes take turns in it.
+pub(super) fn turns(table: &Table4) -> Vec<bool> {
+    let takes_turns = |entry: &IndexEntry| {
+        let first = entry.value as usize;
+        let classes = &table.classes[first..=first + entry.inside as usize];
+        classes.iter().zip(&classes[2.min(classes.len())..]).all(|(one, next)| one == next)
+    };
+    table.index.iter().map(|entry| entry.inside > 0 && takes_turns(entry)).collect()
 }
 
 impl<'t> Packed4<'t> {
-    /// Of a table and the shape of its index.
-    pub(super) fn of(table: &'t Table4, shape: &'t index::Shape<u32>) -> Self {
-        Packed4 { table, shape }
+    /// Of a table, the shape of its index, and its [`turns`].
+    pub(super) fn of(table: &'t Table4, shape: &'t index::Shape<u32>, turns: &'t [bool]) -> Self {
+        Packed4 { table, shape, turns }
     }
 
     /// Number of slots.
@@ -72,8 +83,7 @@ impl<'t> Packed4<'t> {
             return Form::Said(*entry);
         }
         let classes = &self.table.classes[first..=first + inside];
-        let turns =
-            classes.iter().zip(&classes[2.min(classes.len())..]).all(|(one, next)| one == next);
+        let turns = self.turns[number];
         // One interval of another class than the rest: what the bucket starts with, or what lies in its middle.
         let start = |range: usize| (self.table.starts[first + range] - self.base(number)) as u16;
         let interval = match inside {
@@ -161,7 +171,8 @@ mod tests {
                     .collect();
                 table.starts = starts;
                 let shape = table.finish();
-                let packed = Packed4::of(&table, &shape);
+                let turns = turns(&table);
+                let packed = Packed4::of(&table, &shape, &turns);
                 let (mut index, mut slots) = (Vec::new(), Vec::new());
                 packed.write(|entry| index.push(entry), |part| slots.extend_from_slice(part));
                 assert_eq!((index.len(), slots.len()), (table.index.len(), packed.len()));
