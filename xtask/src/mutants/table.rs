@@ -72,8 +72,8 @@ pub const MUTANTS: [Mutant; 10] = [
     Mutant {
         name: "a bucket of the index ends one address early",
         file: "foobar-user/src/policy/compile/index.rs",
-        old: "first_address.saturating_add((1 << shift) - 1);",
-        new: "first_address.saturating_add((1 << shift) - 1 - u64::from(shift > 0));",
+        old: "let entry = &mut index[(offset >> shift) as usize];",
+        new: "let entry = &mut index[((offset + u64::from(shift > 0)) >> shift).min(last) as usize];",
     },
 ];
 
