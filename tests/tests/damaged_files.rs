@@ -8,18 +8,6 @@ use foobar_tests::harness::{
 };
 use serde_json::Value;
 
-const CONFIGURATION: &str = r#"
-interfaces = ["eth0"]
-[metrics]
-listen = "127.0.0.1:9898"
-[allowlists.friends]
-entries = ["192.0.2.10"]
-[[rules]]
-name = "web"
-ports = [80]
-from = ["friends"]
-"#;
-
 fn reaches(client: &Netns) -> bool {
     tcp_connects(client, &format!("{}:80", Lan::SERVER4), Duration::from_millis(400)).is_ok()
 }
@@ -38,14 +26,14 @@ fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
 
 /// What becomes of a good configuration; each is refused.
 fn configurations() -> Vec<(&'static str, Vec<u8>)> {
-    let good = CONFIGURATION.as_bytes();
-    let quote = CONFIGURATION.rfind('"').expect("a string");
+    let good = Daemon::FRIENDS_TO_WEB.as_bytes();
+    let quote = Daemon::FRIENDS_TO_WEB.rfind('"').expect("a string");
     vec![
         ("empty", Vec::new()),
         ("only white space", b"\n \n".to_vec()),
         ("blocks that were never written", vec![0; 4096]),
         ("truncated", good[..quote].to_vec()),
-        ("a changed byte", flipped(good, CONFIGURATION.find("ports").expect("ports"))),
+        ("a changed byte", flipped(good, Daemon::FRIENDS_TO_WEB.find("ports").expect("ports"))),
         ("of a newer version", [good, b"[time_travel]\nback = \"to the future\"\n"].concat()),
         ("not text", vec![0xff; 100]),
     ]
@@ -57,7 +45,7 @@ fn a_damaged_configuration_is_refused_and_the_last_good_one_serves() {
     let lan = Lan::new();
     let (friend, stranger) = (lan.client(10), lan.client(66));
     let _server = lan.server.enter(|| std::net::TcpListener::bind(("0.0.0.0", 80)).expect("80"));
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     daemon.ok(&["allow", "add", "friends", "198.51.100.1"]);
     for (number, (name, bytes)) in configurations().into_iter().enumerate() {
         // With the filter in force, and as at boot.
@@ -82,7 +70,7 @@ fn a_damaged_configuration_is_refused_and_the_last_good_one_serves() {
         let friends = daemon.ok(&["allow", "list", "friends"]);
         assert!(friends.contains("198.51.100.1"), "{name}: runtime changes stay: {friends}");
     }
-    daemon.configure(CONFIGURATION);
+    daemon.configure(Daemon::FRIENDS_TO_WEB);
     daemon.ok(&["reload"]);
     assert_eq!(daemon.scrape().sum("foobar_config_last_reload_successful", &[]), 1.0);
     assert_eq!(warnings(&daemon), "[]");
@@ -119,7 +107,7 @@ fn slow_damaged_state_is_never_thrown_away_and_never_opens_the_server() {
     let lan = Lan::new();
     let (friend, stranger) = (lan.client(10), lan.client(66));
     let _server = lan.server.enter(|| std::net::TcpListener::bind(("0.0.0.0", 80)).expect("80"));
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     for address in ["198.51.100.1", "198.51.100.2", "198.51.100.3"] {
         daemon.ok(&["allow", "add", "friends", address]);
     }

@@ -8,18 +8,6 @@ use nix::{
     sched::{CloneFlags, unshare},
 };
 
-const CONFIGURATION: &str = r#"
-interfaces = ["eth0"]
-[metrics]
-listen = "127.0.0.1:9898"
-[allowlists.friends]
-entries = ["192.0.2.10"]
-[[rules]]
-name = "web"
-ports = [80]
-from = ["friends"]
-"#;
-
 /// Room of the state folder.
 const SIZE: &str = "size=128k,mode=700";
 
@@ -63,13 +51,13 @@ fn a_full_or_read_only_disk_changes_nothing() {
     let (friend, stranger) = (lan.client(10), lan.client(66));
     let _server = lan.server.enter(|| std::net::TcpListener::bind(("0.0.0.0", 80)).expect("80"));
     own_mounts();
-    let mut daemon = Daemon::prepare(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::prepare(&lan.server, Daemon::FRIENDS_TO_WEB);
     fs::create_dir(daemon.state_dir()).expect("the state folder");
     small_disk(&daemon.state_dir(), MsFlags::empty());
     daemon.launch();
     assert_eq!(daemon.scrape().sum("foobar_state_last_write_successful", &[]), 1.0);
     let add = ["allow", "add", "friends", "192.0.2.66"];
-    let open = CONFIGURATION.replace("[\"friends\"]", "\"any\"");
+    let open = Daemon::FRIENDS_TO_WEB.replace("[\"friends\"]", "\"any\"");
 
     // Full to the last byte; and with room for the copy of a configuration only.
     let filler = daemon.state_dir().join("filler");
@@ -84,7 +72,7 @@ fn a_full_or_read_only_disk_changes_nothing() {
         }
         daemon.configure(&open);
         is_refused(&daemon, &stranger, &["reload"], "free some space");
-        daemon.configure(CONFIGURATION);
+        daemon.configure(Daemon::FRIENDS_TO_WEB);
     }
     // A daemon that starts now has nothing new to say.
     daemon.process().kill();
@@ -101,7 +89,7 @@ fn a_full_or_read_only_disk_changes_nothing() {
     is_refused(&daemon, &stranger, &add, "mount it writable");
     daemon.configure(&open);
     is_refused(&daemon, &stranger, &["reload"], "mount it writable");
-    daemon.configure(CONFIGURATION);
+    daemon.configure(Daemon::FRIENDS_TO_WEB);
     daemon.process().kill();
     daemon.launch();
     assert!(reaches(&friend) && !reaches(&stranger));

@@ -7,18 +7,6 @@ use foobar_tests::harness::{Daemon, Lan, Leaks, Netns, Process, eventually, tcp_
 use nix::unistd::Pid;
 use serde_json::Value;
 
-const CONFIGURATION: &str = r#"
-interfaces = ["eth0"]
-[metrics]
-listen = "127.0.0.1:9898"
-[allowlists.friends]
-entries = ["192.0.2.10"]
-[[rules]]
-name = "web"
-ports = [80]
-from = ["friends"]
-"#;
-
 const PATIENCE: Duration = Duration::from_secs(30);
 const ADD: [&str; 4] = ["allow", "add", "friends", "192.0.2.66"];
 
@@ -123,7 +111,7 @@ fn slow_a_disk_that_reports_errors_gets_changes_refused() {
     let lan = Lan::new();
     let stranger = lan.client(66);
     let _server = lan.server.enter(|| std::net::TcpListener::bind(("0.0.0.0", 80)).expect("80"));
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     for (round, step) in STEPS.iter().enumerate() {
         let at = format!("{:?}: {} {}", step.change, step.calls, step.when);
         prepare(&mut daemon, step.change, round);
@@ -154,7 +142,7 @@ fn slow_a_daemon_killed_while_it_writes_leaves_the_old_or_the_new_state() {
     let lan = Lan::new();
     let stranger = lan.client(66);
     let _server = lan.server.enter(|| std::net::TcpListener::bind(("0.0.0.0", 80)).expect("80"));
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     let mut made_it = Vec::new();
     for (round, step) in STEPS.iter().enumerate() {
         let at = format!("{:?}: {} {}", step.change, step.calls, step.when);

@@ -11,18 +11,6 @@ use foobar_tests::harness::{Curl, Daemon, Lan, Leaks, Netns, Nginx, curl, holds_
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-const CONFIGURATION: &str = r#"
-interfaces = ["eth0"]
-[metrics]
-listen = "127.0.0.1:9898"
-[allowlists.friends]
-entries = ["192.0.2.10"]
-[[rules]]
-name = "web"
-ports = [80]
-from = ["friends"]
-"#;
-
 const PAGE: &str = "http://192.0.2.1/";
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOST: Duration = Duration::from_millis(400);
@@ -53,7 +41,7 @@ fn a_killed_daemon_leaves_the_filter_up_and_the_counters_counting() {
     let lan = Lan::new();
     let (friend, stranger) = (lan.client(10), lan.client(66));
     let _nginx = Nginx::start(&lan.server);
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     (0..3).for_each(|_| reaches(&friend));
     let before = daemon.scrape();
     daemon.process().kill();
@@ -79,7 +67,7 @@ fn a_restart_lets_nobody_through_and_shuts_nobody_out() {
     let lan = Lan::new();
     let (friend, stranger) = (lan.client(10), lan.client(66));
     let _nginx = Nginx::start(&lan.server);
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     while_clients_try(&friend, &stranger, || {
         for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGKILL] {
             daemon.process().signal(signal);
@@ -119,7 +107,7 @@ fn what_was_changed_at_runtime_survives_a_restart() {
     let lan = Lan::new();
     let (friend, stranger) = (lan.client(10), lan.client(66));
     let _nginx = Nginx::start(&lan.server);
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     daemon.ok(&["allow", "add", "friends", "192.0.2.66", "--comment", "a stranger no more"]);
     daemon.ok(&["allow", "remove", "friends", "192.0.2.10"]);
     let generation = status(&daemon)["policy"]["generation"].as_u64().expect("a generation");
@@ -147,7 +135,7 @@ fn sigterm_leaves_the_filter_attached() {
     let lan = Lan::new();
     let stranger = lan.client(66);
     let _nginx = Nginx::start(&lan.server);
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     daemon.process().signal(Signal::SIGTERM);
     assert!(daemon.process().wait(PATIENCE).success(), "{}", daemon.log());
     is_shut_out(&stranger);
@@ -181,7 +169,7 @@ fn detach_leaves_nothing() {
     let stranger = lan.client(66);
     let _nginx = Nginx::start(&lan.server);
     for with_daemon in [true, false] {
-        let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+        let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
         is_shut_out(&stranger);
         assert!(!remains(&daemon, &lan.server).is_empty(), "or this test sees nothing");
         if !with_daemon {
@@ -200,7 +188,7 @@ fn detach_leaves_nothing() {
 fn status_tells_what_runs() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     let text = daemon.ok(&["status"]);
     for word in ["eth0", "native", "enforce", "friends", "generation"] {
         assert!(text.contains(word), "no {word} in:\n{text}");
@@ -234,7 +222,7 @@ fn no_change_lets_a_stranger_in_or_shuts_a_friend_out() {
     let lan = Lan::new();
     let (friend, stranger) = (lan.client(10), lan.client(66));
     let _nginx = Nginx::start(&lan.server);
-    let daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     while_clients_try(&friend, &stranger, || {
         for round in 0..40 {
             let entry = format!("198.51.{}.0/24", round % 7);

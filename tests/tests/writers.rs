@@ -9,18 +9,6 @@ use std::{
 use foobar_tests::harness::{Control, Daemon, Lan, Leaks};
 use serde_json::{Value, json};
 
-const CONFIGURATION: &str = r#"
-interfaces = ["eth0"]
-[metrics]
-listen = "127.0.0.1:9898"
-[allowlists.friends]
-entries = ["192.0.2.10"]
-[[rules]]
-name = "web"
-ports = [80]
-from = ["friends"]
-"#;
-
 /// Clients that write at the same time.
 const CLIENTS: u32 = 64;
 /// What each of them writes; `FOOBAR_WRITES` chooses another number, such as 200.
@@ -64,7 +52,7 @@ fn slow_concurrent_writers_lose_no_update() {
         env::var("FOOBAR_WRITES").map_or(WRITES, |number| number.parse().expect("a number"));
     let _leaks = Leaks::watch();
     let lan = Lan::new();
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     let before = generation(&daemon);
     let begin = Instant::now();
     let mut answers = side_by_side(&daemon, |client, mut control| {
@@ -119,7 +107,7 @@ fn slow_concurrent_writers_lose_no_update() {
 fn of_those_who_saw_the_same_generation_one_wins() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
-    let daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     for round in 0..5 {
         let seen = generation(&daemon);
         let answers = side_by_side(&daemon, |client, mut control| {
@@ -141,7 +129,7 @@ fn of_those_who_saw_the_same_generation_one_wins() {
 fn a_killed_daemon_forgets_nothing_that_it_has_acknowledged() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);
     let mut acknowledged = BTreeSet::from(["192.0.2.10/32".to_owned()]);
     let mut asked = acknowledged.clone();
     for round in 0..8 {

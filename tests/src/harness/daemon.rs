@@ -29,6 +29,18 @@ pub struct Daemon<'a> {
 impl<'a> Daemon<'a> {
     /// Where the metrics are, inside the namespace.
     pub const METRICS: &'static str = "127.0.0.1:9898";
+    /// A configuration for tests of what surrounds the filter: one list may reach the web server, nobody else.
+    pub const FRIENDS_TO_WEB: &'static str = r#"
+interfaces = ["eth0"]
+[metrics]
+listen = "127.0.0.1:9898"
+[allowlists.friends]
+entries = ["192.0.2.10"]
+[[rules]]
+name = "web"
+ports = [80]
+from = ["friends"]
+"#;
 
     /// Prepares folders and writes the configuration, but starts nothing.
     pub fn prepare(namespace: &'a Netns, configuration: &str) -> Self {
