@@ -223,7 +223,10 @@ pub struct AttachmentStatus {
     pub mode: String,
     /// Asked of the kernel for this answer.
     pub attached: bool,
-    /// Why it is not the best mode.
+    /// It observes and could not be attached: what it would count is not counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
+    /// Why it is not the best mode, or missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -278,10 +281,10 @@ pub struct PortStatus {
     /// Requests answered a second, where they are counted.
     #[serde(default)]
     pub requests_rate: Option<f64>,
-    /// What counts its requests: the value of `requests` of the port; absent where nothing does.
+    /// What counts its requests: the value of `requests` of the port, `none` without a hook; absent where nothing should.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_source: Option<String>,
-    /// `exact` or `estimate`.
+    /// `exact`, `estimate`, or `no hook` where no interface takes the programs that would count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_tier: Option<String>,
 }

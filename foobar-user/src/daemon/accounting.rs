@@ -10,7 +10,7 @@ use foobar_common::reason::{Reason, Verdict};
 use crate::{
     control::watch::{Totals, suppressed::Counts},
     kernel::Counters,
-    policy::Labels,
+    policy::{Labels, labels::CounterKind},
 };
 
 /// How far back the rates of `foobar status` look.
@@ -25,7 +25,7 @@ pub struct Tally {
     pub dropped: u64,
     /// Passed because the mode is audit.
     pub audited: u64,
-    /// Connections accepted.
+    /// Connections accepted; where the kernel does not tell, openings (SYN) that passed.
     pub accepted: u64,
     /// Requests answered, on ports where they are counted.
     pub answered: Option<u64>,
@@ -36,6 +36,8 @@ pub struct Tally {
 struct Meaning {
     reason: Reason,
     row: usize,
+    /// The packets open TCP connections.
+    attempt: bool,
 }
 
 /// Which counter belongs to which row: the named ports in their order, then `other`.
@@ -52,18 +54,20 @@ impl Accounting {
             let meaning = labels.describe(counter)?;
             let row =
                 ports.iter().position(|&port| meaning.port == Some(port)).unwrap_or(ports.len());
-            Some(Meaning { reason: meaning.reason, row })
+            let attempt = matches!(meaning.kind, CounterKind::Attempt);
+            Some(Meaning { reason: meaning.reason, row, attempt })
         };
         let end = u16::try_from(labels.len()).unwrap_or(u16::MAX);
         Self { meanings: (0..end).map(meaning).collect(), ports: ports.to_vec() }
     }
 
-    /// Sums per row; `accepted` is left at 0, `answered` at `None`.
+    /// Sums per row; `accepted` are openings, `answered` is left at `None`.
     pub fn rows(&self, counters: &Counters) -> Vec<Tally> {
         let mut rows = vec![Tally::default(); self.ports.len() + 1];
         for (number, meaning) in self.meanings.iter().enumerate() {
-            let Some(Meaning { reason, row }) = *meaning else { continue };
+            let Some(Meaning { reason, row, attempt }) = *meaning else { continue };
             let packets = counters.ingress.get(number).map_or(0, |counter| counter.packets);
+            rows[row].accepted += if attempt { packets } else { 0 };
             match reason.verdict() {
                 Verdict::Pass => rows[row].passed += packets,
                 Verdict::Drop => rows[row].dropped += packets,
@@ -96,7 +100,7 @@ impl Accounting {
         let mut totals = Totals::default();
         totals.ports.extend(self.ports.iter().map(|&port| (port, Counts::default())));
         for (number, meaning) in self.meanings.iter().enumerate() {
-            let Some(Meaning { reason, row }) = *meaning else { continue };
+            let Some(Meaning { reason, row, .. }) = *meaning else { continue };
             let tables = [ingress, egress, ingress_audited, egress_audited];
             let packets: u64 = tables
                 .into_iter()

@@ -101,10 +101,12 @@ pub fn follow(engine: &mut Engine, config: &Config, release: bool) -> Result<Out
     for held in engine.attachments()? {
         match guarded.last_mut() {
             Some((interface, attached)) if interface.index == held.ifindex => {
-                *attached &= held.attached;
+                *attached &= held.attached || held.missing;
             }
-            _ => guarded
-                .push((Interface { index: held.ifindex, name: held.interface }, held.attached)),
+            _ => {
+                let attached = held.attached || held.missing;
+                guarded.push((Interface { index: held.ifindex, name: held.interface }, attached));
+            }
         }
     }
     let steps = steps(&guarded, &kernel::interfaces()?, &named.present);

@@ -53,9 +53,14 @@ pub async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
 fn read(shared: &Shared) -> Result<()> {
     let published = shared.published();
     let legend = &published.legend;
-    let (counters, stats, http) = shared.with_engine(|engine| {
+    let (counters, stats, http, sees_handshakes) = shared.with_engine(|engine| {
         engine.write_messages();
-        Ok((engine.counters(legend.used())?, engine.port_stats()?, engine.http_stats()?))
+        Ok((
+            engine.counters(legend.used())?,
+            engine.port_stats()?,
+            engine.http_stats()?,
+            engine.observer().counts_connections(),
+        ))
     })?;
     let now = Instant::now();
     let slots = legend.ports.iter().map(|&(port, slot)| (Some(port), slot)).chain([(None, 0)]);
@@ -67,9 +72,16 @@ fn read(shared: &Shared) -> Result<()> {
         .iter()
         .map(|&(port, slot)| (Some(port), http.get(usize::from(slot)).copied().unwrap_or_default()))
         .collect();
+    let mut rows = legend.accounting.rows(&counters);
+    if sees_handshakes {
+        for (row, (_, stats)) in rows.iter_mut().zip(&stats) {
+            row.accepted = stats.accepted;
+        }
+    }
     let accepted = stats
         .iter()
-        .map(|&(port, stats)| (Series { port, kind: RateKind::Connections }, stats.accepted));
+        .zip(&rows)
+        .map(|(&(port, _), row)| (Series { port, kind: RateKind::Connections }, row.accepted));
     let mut answered: HashMap<_, u64> =
         http.iter().map(|(&port, stats)| (port, stats.answered())).collect();
     let told = shared.statistics.get();
@@ -82,15 +94,13 @@ fn read(shared: &Shared) -> Result<()> {
     // A socket takes its number with it, so it is read more often than somebody asks.
     shared.overflows.read()?;
 
-    let mut rows = legend.accounting.rows(&counters);
-    for (row, (port, stats)) in rows.iter_mut().zip(&stats) {
-        row.accepted = stats.accepted;
+    for (row, (port, _)) in rows.iter_mut().zip(&stats) {
         row.answered = answered.get(port).copied();
     }
     let ports = stats.iter().zip(&rows).map(|(&(port, stats), row)| PortReading {
         port,
         open: shared.connections(port, stats).open(),
-        accepted: stats.accepted,
+        accepted: row.accepted,
         requests: answered.get(&port).copied(),
         passed: row.passed + row.audited,
         dropped: row.dropped + row.audited,

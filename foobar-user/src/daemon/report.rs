@@ -12,7 +12,7 @@ use crate::{
         AttachmentStatus, ConfigLoaded, DaemonStatus, FlowStatus, ListStatus, PacketStatus,
         PolicyStatus, PortStatus, Status,
     },
-    kernel::{Attachment, Direction, Failures, Mode as AttachMode},
+    kernel::{self, Attachment, Direction, Failures, Mode as AttachMode},
     live::{Facts, Warnings},
     metrics::web,
     policy::model::Mode,
@@ -44,6 +44,7 @@ pub fn status(shared: &Shared) -> Status {
     let config_loaded = shared.config_loaded();
     warn(shared, &published, &attached, &config_loaded, &mut warnings);
     let rows = lock(&shared.history).rows();
+    let reads_packets = kernel::reads_packets(&attached);
     Status {
         warnings: warnings.full(),
         mode: published.intent.config.mode.to_string(),
@@ -58,10 +59,16 @@ pub fn status(shared: &Shared) -> Status {
         attachments: attachments(shared, attached),
         lists: lists(&published),
         packets: packets(&rows),
-        ports: ports(shared, &published, &rows, &stats),
+        ports: ports(shared, &published, &rows, &stats, reads_packets),
         flows,
     }
 }
+
+/// What stands for connections where completed handshakes are not seen.
+pub const OPENINGS: &str = "completed handshakes are not seen: rates of connections are those of openings (SYN) that the filter let pass, others that nobody answered included";
+
+/// Instead of how far counts can be relied on: no interface takes the programs that would read packets.
+const NO_HOOK: &str = "no hook";
 
 /// Servers that do not tell their statistics; what is quoted is the configuration's address of them.
 fn of_servers(shared: &Shared, warnings: &mut Warnings) {
@@ -152,8 +159,16 @@ fn warn(
             "the last change is taken back in {remaining} s unless it is confirmed: `foobar confirm`"
         ));
     }
-    for Attachment { interface, program, mode, note, attached, .. } in attached {
-        if !attached {
+    if let Ok(false) = shared.with_engine(|engine| Ok(engine.observer().counts_connections())) {
+        warnings.push(OPENINGS.to_owned());
+    }
+    for Attachment { interface, program, mode, note, attached, missing, .. } in attached {
+        if *missing {
+            warnings.push(format!(
+                "requests are not read off the packets on {interface}: {program} is missing: {}",
+                note.as_deref().unwrap_or("the kernel does not say why")
+            ));
+        } else if !attached {
             warnings
                 .push(format!("{program} is not attached to {interface}, which is not filtered"));
         } else if *mode == AttachMode::Generic {
@@ -215,6 +230,7 @@ fn attachment(attachment: Attachment) -> AttachmentStatus {
         program: attachment.program.to_owned(),
         mode: attachment.mode.name().to_owned(),
         attached: attachment.attached,
+        missing: attachment.missing,
         note: attachment.note,
     }
 }
@@ -227,6 +243,7 @@ fn absent(interface: String) -> AttachmentStatus {
         program: Direction::Ingress.name().to_owned(),
         mode: "none".to_owned(),
         attached: false,
+        missing: false,
         note: None,
     }
 }
@@ -264,6 +281,7 @@ fn ports(
     published: &Published,
     rows: &[(Tally, Rate)],
     stats: &[PortStats],
+    reads_packets: bool,
 ) -> Vec<PortStatus> {
     let named = published.legend.ports.iter().map(|&(port, slot)| (Some(port), slot));
     let ports = named.chain([(None, 0)]).enumerate().map(|(row, (port, slot))| {
@@ -272,7 +290,13 @@ fn ports(
         let observed = published.intent.config.observe.iter();
         let requests = observed.map(|seen| (Some(seen.port), seen.requests));
         let requests = requests.filter(|(observed, _)| *observed == port).map(|(_, source)| source);
-        let counted = requests.filter_map(|source| Some((source, source.tier()?))).next();
+        let counted = requests.filter_map(|source| {
+            let (name, tier) = (source.to_string(), source.tier()?);
+            let hooked = reads_packets || !source.reads_packets();
+            Some(if hooked { (name, tier) } else { ("none".to_owned(), NO_HOOK) })
+        });
+        let counted = counted.last();
+        let hooked = counted.as_ref().is_none_or(|(_, tier)| *tier != NO_HOOK);
         PortStatus {
             port: port.map_or("other".to_owned(), |port| port.to_string()),
             passed_rate: rate.passed,
@@ -280,9 +304,9 @@ fn ports(
             accepted: stats.accepted,
             accepted_rate: rate.accepted,
             open: shared.connections(port, stats).open(),
-            requests_rate: rate.answered,
-            requests_source: counted.map(|(source, _)| source.to_string()),
-            requests_tier: counted.map(|(_, tier)| tier.to_owned()),
+            requests_rate: rate.answered.filter(|_| hooked),
+            requests_tier: counted.as_ref().map(|(_, tier)| (*tier).to_owned()),
+            requests_source: counted.map(|(source, _)| source),
         }
     });
     ports.collect()

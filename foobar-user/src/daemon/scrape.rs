@@ -44,13 +44,13 @@ impl Source for Scrape {
         let shared = &self.shared;
         let published = shared.published();
         let legend = &published.legend;
-        let (counters, stats, http, tls, attachments, failures) = shared.with_engine(|engine| {
+        let (counters, stats, http, tls, observing, failures) = shared.with_engine(|engine| {
             Ok((
                 engine.counters(legend.used())?,
                 engine.port_stats()?,
                 engine.http_stats()?,
                 engine.tls_counts()?,
-                attachments(engine)?,
+                observing(engine)?,
                 engine.failures()?,
             ))
         })?;
@@ -83,7 +83,7 @@ impl Source for Scrape {
                 .iter()
                 .map(|&(number, slot)| HttpPort {
                     number,
-                    source: "wire",
+                    source: if observing.reads_packets { "wire" } else { "none" },
                     stats: http.get(usize::from(slot)).copied().unwrap_or_default(),
                 })
                 .collect(),
@@ -109,7 +109,9 @@ impl Source for Scrape {
                 egress_audited: counters.egress_audited,
             },
             lists: lists(&published),
-            attachments: attachments.into_iter().chain(absent(shared)).collect(),
+            attachments: observing.attachments.into_iter().chain(absent(shared)).collect(),
+            reads_packets: observing.reads_packets,
+            sees_handshakes: observing.sees_handshakes,
             flows: FlowTable {
                 entries: flows.entries4 + flows.entries6,
                 max_entries: 2 * flows.max,
@@ -157,9 +159,18 @@ fn absent(shared: &Shared) -> impl Iterator<Item = Attachment> {
     })
 }
 
+/// What is attached, and what can be observed with it.
+struct Observing {
+    attachments: Vec<Attachment>,
+    reads_packets: bool,
+    sees_handshakes: bool,
+}
+
 /// Programs on interfaces, and those that observe connections everywhere.
-fn attachments(engine: &Engine) -> Result<Vec<Attachment>, kernel::KernelError> {
-    let on_interfaces = engine.attachments()?.into_iter().map(|attachment| Attachment {
+fn observing(engine: &Engine) -> Result<Observing, kernel::KernelError> {
+    let attached = engine.attachments()?;
+    let reads_packets = kernel::reads_packets(&attached);
+    let on_interfaces = attached.into_iter().map(|attachment| Attachment {
         program: attachment.program.to_owned(),
         interface: Some(attachment.interface),
         mode: attachment.mode.name().to_owned(),
@@ -171,7 +182,11 @@ fn attachments(engine: &Engine) -> Result<Vec<Attachment>, kernel::KernelError> 
         mode: "tracepoint".to_owned(),
         attached: hook.attached,
     });
-    Ok(on_interfaces.chain(hooks).collect())
+    Ok(Observing {
+        attachments: on_interfaces.chain(hooks).collect(),
+        reads_packets,
+        sees_handshakes: engine.observer().counts_connections(),
+    })
 }
 
 fn policy(published: &Published) -> Policy {

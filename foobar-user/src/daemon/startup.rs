@@ -13,6 +13,7 @@ use super::{
     keeper::Keeper,
     options::{Settings, patterns},
     pipeline::Tables,
+    report,
     shared::{Origins, Shared},
 };
 use crate::{
@@ -219,7 +220,8 @@ pub fn tell_attachments(engine: &Engine) -> Result<()> {
     for attachment in engine.attachments()? {
         let kernel::Attachment { interface, program, mode, note, attached, .. } = attachment;
         match (attached, note) {
-            (false, _) => warn!("{program} is not attached to {interface}"),
+            (false, Some(why)) => warn!("{program} is not attached to {interface}: {why}"),
+            (false, None) => warn!("{program} is not attached to {interface}"),
             (true, None) => info!("{program} on {interface}: {}", mode.name()),
             (true, Some(note)) => warn!("{program} on {interface}: {} ({note})", mode.name()),
         }
@@ -234,6 +236,9 @@ pub fn tell_attachments(engine: &Engine) -> Result<()> {
         if let Some(why) = &hook.missing {
             warn!("{} is missing, its metrics stay at 0: {why}", hook.program);
         }
+    }
+    if !engine.observer().counts_connections() {
+        warn!("{}", report::OPENINGS);
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ mod sys;
 mod tls;
 mod trace;
 
-pub use attach::{Attachment, Direction, Mode};
+pub use attach::{Attachment, Direction, Mode, reads_packets};
 pub use clock::{Timeouts, hz};
 pub use counters::{Counters, Failures, FlowTable};
 pub use devices::{Attachee, Device, devices};

@@ -112,7 +112,8 @@ labels! {
     KIND = "kind", "`connections`, and `requests` on ports where they are counted.";
     HTTP_VERSION = "http_version", "`1.0`, `1.1` or `2`; `unknown` where a server's own count does not say.";
     CODE_CLASS = "code_class", "`1xx` (101 alone is final) to `5xx`, or `unknown` where the status could not be read.";
-    SOURCE = "source", "Where the counts come from: `wire`, read off the packets; `nginx-status`, `apache-status`, `haproxy-status`, from the server itself; `turns`, an estimate (`foobar_https_request_turns_total`).";
+    SOURCE = "source", "Where the counts come from: `wire`, read off the packets; `nginx-status`, `apache-status`, `haproxy-status`, from the server itself; `turns`, an estimate (`foobar_https_request_turns_total`); `none`, where no interface takes the programs that read packets.";
+    CONNECTION_SOURCE = "source", "`handshakes`, completed ones; or `openings`, SYN segments that passed, where the kernel shows no handshakes.";
     TLS_VERSION = "tls_version", "`1.3`, `1.2`, `older` or `unknown` where a part of the hello was lost.";
     ALPN = "alpn", "`h2` (HTTP/2, among others), `http/1.1` (without HTTP/2), `other`, `none`, or `unknown` where a part of the hello was lost.";
     SERVER_NAME = "server_name", "A name of `server_names` (16 at most). Of hellos also `other` and `none`; of certificates `default`, for clients that ask for none.";
@@ -198,6 +199,8 @@ rows! {
             "How many connections may wait in the fullest accept queue of the port; 0 if nobody listens.";
         LISTEN_QUEUE_OVERFLOWS = "listen_queue_overflows_total", Counter, [PORT],
             "Openings and completed handshakes that a listening socket dropped, nearly always because its accept queue was full.";
+        CONNECTION_SOURCE_INFO = "connection_source_info", Gauge, [CONNECTION_SOURCE],
+            "What stands for connections in `foobar_qps`; always 1.";
         QPS = "qps", Gauge, [PORT, KIND, WINDOW],
             "Connections or requests per second over the window.";
     }

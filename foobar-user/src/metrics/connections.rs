@@ -37,6 +37,8 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         }
         family
     };
+    let mut source = Family::new(&row::CONNECTION_SOURCE_INFO);
+    source.add(&[if snapshot.sees_handshakes { "handshakes" } else { "openings" }], 1.0);
     vec![
         by_port(&row::CONNECTION_ATTEMPTS, &|port, _| attempts.get(port).copied().unwrap_or(0)),
         accepted,
@@ -51,6 +53,7 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         by_port(&row::LISTEN_QUEUE_LENGTH, &|port, _| u64::from(queue(port).length)),
         by_port(&row::LISTEN_QUEUE_LIMIT, &|port, _| u64::from(queue(port).limit)),
         by_port(&row::LISTEN_QUEUE_OVERFLOWS, &|port, _| overflows.get(port).copied().unwrap_or(0)),
+        source,
         rates(snapshot, &tcp),
     ]
 }

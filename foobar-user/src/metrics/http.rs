@@ -24,7 +24,8 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
     }
     statistics::add(snapshot, &mut requests, &mut sources);
     for port in snapshot.tls.iter().filter(|port| port.turns) {
-        sources.add(&[&port.number.to_string(), "turns"], 1.0);
+        let source = if snapshot.reads_packets { "turns" } else { "none" };
+        sources.add(&[&port.number.to_string(), source], 1.0);
     }
     let by_port = |row: &'static Row, value: &dyn Fn(&HttpStats) -> u64| {
         let mut family = Family::new(row);

@@ -45,6 +45,10 @@ pub struct Snapshot {
     pub lists: Vec<List>,
     /// Where each program is attached.
     pub attachments: Vec<Attachment>,
+    /// Whether requests can be read off the packets of some interface.
+    pub reads_packets: bool,
+    /// Whether completed handshakes are seen; if not, openings stand for connections in rates.
+    pub sees_handshakes: bool,
     /// Flows that the server opened.
     pub flows: FlowTable,
     /// Failed updates by map. Name every map that is written at run time, also while its count is 0.

@@ -61,8 +61,17 @@ pub fn of_requests(status: &Status) -> Option<Finding> {
         Some(format!("port {} by {source} ({tier})", port.port))
     });
     let counted: Vec<_> = counted.collect();
-    (!counted.is_empty())
-        .then(|| Finding::ok("requests", format!("counted: {}", counted.join(", "))))
+    let told = format!("counted: {}", counted.join(", "));
+    let missing = status.attachments.iter().find(|one| one.missing);
+    match missing.and_then(|one| one.note.as_deref()) {
+        _ if counted.is_empty() => None,
+        Some(why) => Some(Finding::warning(
+            "requests",
+            format!("{told}; not every interface takes the programs that read packets: {why}"),
+            "let the server itself count: `requests` of [[observe]] in docs/policy.md",
+        )),
+        None => Some(Finding::ok("requests", told)),
+    }
 }
 
 /// Who can read the metrics; nothing if nobody can.

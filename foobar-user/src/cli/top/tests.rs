@@ -54,6 +54,7 @@ fn live(ports: Vec<PortView>) -> Live {
                     program: String::new(),
                     mode: mode.to_owned(),
                     attached: true,
+                    missing: false,
                     note: None,
                 })
                 .to_vec(),

@@ -74,14 +74,28 @@ pub struct Attachment {
     pub program: &'static str,
     /// How it is attached.
     pub mode: Mode,
-    /// Why it is not native, where that is so.
+    /// Why it is not native, or missing, where that is so.
     pub note: Option<String>,
     /// Whether the kernel says, now, that it is attached.
     pub attached: bool,
-    /// Number of the program that should be attached.
+    /// It observes, and could not be attached; the filter does without. Tried again by the next start or other configuration.
+    pub missing: bool,
+    /// Number of the program that should be attached; 0 if it is missing.
     pub program_id: u32,
     /// Number of the link; clsact has none.
     pub link_id: Option<u32>,
+}
+
+/// Whether some interface has both programs that read packets for what is observed: one direction alone tells of no request.
+pub fn reads_packets(attachments: &[Attachment]) -> bool {
+    let runs = |role: Role, ifindex: u32| {
+        attachments
+            .iter()
+            .any(|one| one.program == role.name() && one.ifindex == ifindex && one.attached)
+    };
+    attachments.iter().any(|one| {
+        runs(Role::ObserveIngress, one.ifindex) && runs(Role::ObserveEgress, one.ifindex)
+    })
 }
 
 /// A link that was made or found.

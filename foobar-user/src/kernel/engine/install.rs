@@ -124,12 +124,12 @@ impl Engine {
                     }
                     // Nothing was observed before.
                     None => match switch.attach(role, &guarded.interface) {
-                        Ok(held) => {
-                            added.push((guarded.interface.index, role, held));
+                        Err(error) if error.kind() == ErrorKind::NoSuchInterface => false,
+                        Err(error) if !role.observes() => return Err(error),
+                        attached => {
+                            added.push((guarded.interface.index, role, attached));
                             true
                         }
-                        Err(error) if error.kind() == ErrorKind::NoSuchInterface => false,
-                        Err(error) => return Err(error),
                     },
                 };
                 if !there {
@@ -141,9 +141,9 @@ impl Engine {
         let mut notes = switch.commit();
         place.keep = true;
         drop(place);
-        for (ifindex, role, held) in added {
+        for (ifindex, role, attached) in added {
             if let Some(guarded) = self.guarded.get_mut(&ifindex) {
-                guarded.held.insert(role, held);
+                guarded.hold(role, attached)?;
             }
         }
         self.release_unused(&instance)?;

@@ -1,6 +1,6 @@
 //! Interfaces come and go; and what is attached where, asked of the kernel.
 
-use std::{collections::BTreeMap, fs, os::fd::AsFd as _};
+use std::{fs, os::fd::AsFd as _};
 
 use super::{Engine, Guarded};
 use crate::kernel::{
@@ -9,6 +9,7 @@ use crate::kernel::{
     folders::Folders,
     instance::Instance,
     netlink::{self, Attached, Interface, clsact},
+    probe,
     sys::{link, object},
 };
 
@@ -26,12 +27,12 @@ impl Engine {
             &existing.programs,
             self.options.replace,
         );
-        let mut held = BTreeMap::new();
+        let mut guarded = Guarded::new(interface, &self.instance);
         for role in self.instance.roles() {
-            held.insert(role, switch.attach(role, interface)?);
+            guarded.hold(role, switch.attach(role, interface))?;
         }
         self.notes.extend(switch.commit());
-        self.guarded.insert(interface.index, Guarded { interface: interface.clone(), held });
+        self.guarded.insert(interface.index, guarded);
         Ok(self
             .attachments()?
             .into_iter()
@@ -62,6 +63,9 @@ impl Engine {
     pub(super) fn release_unused(&mut self, instance: &Instance) -> Result<(), KernelError> {
         let used: Vec<Role> = instance.roles().collect();
         for guarded in self.guarded.values_mut() {
+            if instance.observers_missing().is_some() || !used.iter().any(|role| role.observes()) {
+                guarded.miss(instance);
+            }
             for (role, held) in guarded.held.extract_if(.., |role, _| !used.contains(role)) {
                 release(&self.store.folders, role, &guarded.interface, &held)?;
             }
@@ -104,10 +108,22 @@ impl Engine {
                     mode,
                     note: held.note.clone().or_else(|| generic(mode)),
                     attached,
+                    missing: false,
                     program_id,
                     link_id: link.map(|link| link.id),
                 });
             }
+            list.extend(guarded.missing.iter().map(|(role, why)| Attachment {
+                interface: guarded.interface.name.clone(),
+                ifindex,
+                program: role.name(),
+                mode: if probe::has_tcx() { Mode::Tcx } else { Mode::Clsact },
+                note: Some(why.clone()),
+                attached: false,
+                missing: true,
+                program_id: 0,
+                link_id: None,
+            }));
         }
         Ok(list)
     }

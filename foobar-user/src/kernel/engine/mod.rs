@@ -58,6 +58,42 @@ struct Guarded {
     interface: Interface,
     /// What is attached to it.
     held: BTreeMap<Role, Held>,
+    /// What observes and is not attached to it, and why.
+    missing: BTreeMap<Role, String>,
+}
+
+impl Guarded {
+    fn new(interface: &Interface, instance: &Instance) -> Self {
+        let mut guarded = Guarded {
+            interface: interface.clone(),
+            held: BTreeMap::new(),
+            missing: BTreeMap::new(),
+        };
+        guarded.miss(instance);
+        guarded
+    }
+
+    /// Notes which observing programs an instance should have and has not.
+    fn miss(&mut self, instance: &Instance) {
+        let why = instance.observers_missing();
+        let roles = Role::ALL.into_iter().filter(|role| role.observes());
+        self.missing = roles.filter_map(|role| Some((role, why?.to_owned()))).collect();
+    }
+
+    /// Keeps what was attached. Of what observes, a failure is kept as well: the filter does not depend on it.
+    fn hold(&mut self, role: Role, attached: Result<Held, KernelError>) -> Result<(), KernelError> {
+        match attached {
+            Ok(held) => {
+                self.held.insert(role, held);
+                self.missing.remove(&role);
+            }
+            Err(error) if role.observes() && error.kind() != ErrorKind::NoSuchInterface => {
+                self.missing.insert(role, format!("{error:#}"));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
 }
 
 /// The programs in force. Dropping it leaves them attached: the filter does not depend on this process.

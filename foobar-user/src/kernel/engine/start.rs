@@ -71,16 +71,15 @@ impl Engine {
         let mut guarded = BTreeMap::new();
         let mut taken = Vec::new();
         for interface in &options.interfaces {
-            let mut all = BTreeMap::new();
+            let mut all = Guarded::new(interface, &instance);
             for role in instance.roles() {
-                let (held, found) =
-                    take_or_attach(&mut switch, &mut existing.links, role, interface)?;
-                if found && role == Role::Ingress {
+                let outcome = take_or_attach(&mut switch, &mut existing.links, role, interface);
+                if matches!(outcome, Ok((_, true))) && role == Role::Ingress {
                     taken.push(interface.name.as_str());
                 }
-                all.insert(role, held);
+                all.hold(role, outcome.map(|(held, _)| held))?;
             }
-            guarded.insert(interface.index, Guarded { interface: interface.clone(), held: all });
+            guarded.insert(interface.index, all);
         }
         notes.extend(switch.commit());
         place.keep = true;

@@ -70,8 +70,8 @@ pub(super) struct Loaded {
     pub messages: Messages,
     pub ingress: OwnedFd,
     pub egress: OwnedFd,
-    /// The programs that observe ports, arriving and leaving, if the policy has use for them.
-    pub observers: Option<[OwnedFd; 2]>,
+    /// The programs that observe ports, arriving and leaving, if the policy has use for them, or why they could not be loaded.
+    pub observers: Option<Result<[OwnedFd; 2], String>>,
     /// The tracing programs, or why one could not be loaded.
     pub tracing: Vec<(&'static str, Result<OwnedFd, String>)>,
     pub facts: Vec<ProgramFacts>,
@@ -110,14 +110,10 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     let ingress = program(&mut ebpf, "ingress", None, &mut facts)?;
     let egress = program(&mut ebpf, "egress", None, &mut facts)?;
     let observes = settings.features & feature::OBSERVED != 0 && !settings.trace_egress;
-    let observers = if observes {
-        Some([
-            program(&mut ebpf, Role::ObserveIngress.name(), None, &mut facts)?,
-            program(&mut ebpf, Role::ObserveEgress.name(), None, &mut facts)?,
-        ])
-    } else {
-        None
-    };
+    let mut observer = |role: Role| program(&mut ebpf, role.name(), None, &mut facts);
+    let mut both = || Ok([observer(Role::ObserveIngress)?, observer(Role::ObserveEgress)?]);
+    // The filter does not depend on them.
+    let observers = observes.then(|| both().map_err(|error: KernelError| chain(&error)));
     let kernel = settings.offsets.map_err(str::to_owned).and_then(|_| {
         Btf::from_sys_fs().map_err(|error| format!("the kernel's BTF cannot be read: {error}"))
     });

@@ -73,7 +73,7 @@ pub(super) struct Instance {
     messages: Messages,
     ingress: OwnedFd,
     egress: OwnedFd,
-    observers: Option<[OwnedFd; 2]>,
+    observers: Option<Result<[OwnedFd; 2], String>>,
     pub tracing: Vec<(&'static str, Result<OwnedFd, String>)>,
     pub facts: Vec<ProgramFacts>,
     flow_epoch: u32,
@@ -217,8 +217,13 @@ impl Instance {
 
     /// The programs that this instance has, in the order in which they are attached.
     pub fn roles(&self) -> impl Iterator<Item = Role> + use<> {
-        let observes = self.observers.is_some();
+        let observes = matches!(self.observers, Some(Ok(_)));
         Role::ALL.into_iter().filter(move |role| observes || !role.observes())
+    }
+
+    /// Why the programs that observe ports could not be loaded, though the policy has use for them.
+    pub fn observers_missing(&self) -> Option<&str> {
+        self.observers.as_ref()?.as_ref().err().map(String::as_str)
     }
 
     /// The program of a role.
@@ -226,9 +231,9 @@ impl Instance {
         match (role, &self.observers) {
             (Role::Ingress, _) => Ok(self.ingress()),
             (Role::Egress, _) => Ok(self.egress()),
-            (Role::ObserveIngress, Some([arriving, _])) => Ok(arriving.as_fd()),
-            (Role::ObserveEgress, Some([_, leaving])) => Ok(leaving.as_fd()),
-            (_, None) => Err(KernelError::new(
+            (Role::ObserveIngress, Some(Ok([arriving, _]))) => Ok(arriving.as_fd()),
+            (Role::ObserveEgress, Some(Ok([_, leaving]))) => Ok(leaving.as_fd()),
+            _ => Err(KernelError::new(
                 ErrorKind::Kernel,
                 format!("the program {} was not loaded", role.name()),
             )),

@@ -60,6 +60,8 @@ pub fn three_ports() -> Snapshot {
         counters: empty_counters(),
         lists: ["admins", "app", "abuse"].map(list).to_vec(),
         attachments: attachments(),
+        reads_packets: true,
+        sees_handshakes: true,
         flows: FlowTable { entries: 12, max_entries: 131_072 },
         map_update_failures: ["policy", "labels", "slots", "flows", "sampling"]
             .map(|map| (map.to_owned(), 0))

@@ -67,6 +67,11 @@ impl Requests {
         }
     }
 
+    /// Whether it is read off the packets, by the programs that observe.
+    pub const fn reads_packets(self) -> bool {
+        matches!(self, Requests::Wire | Requests::Turns)
+    }
+
     /// Whether it needs a page to ask.
     pub const fn is_status_page(self) -> bool {
         matches!(self, Requests::NginxStatus | Requests::ApacheStatus | Requests::HaproxyStatus)
