@@ -290,12 +290,12 @@ fn ports(
         let observed = published.intent.config.observe.iter();
         let requests = observed.map(|seen| (Some(seen.port), seen.requests));
         let requests = requests.filter(|(observed, _)| *observed == port).map(|(_, source)| source);
-        let counted = requests.filter_map(|source| {
+        let mut counted = requests.filter_map(|source| {
             let (name, tier) = (source.to_string(), source.tier()?);
             let hooked = reads_packets || !source.reads_packets();
             Some(if hooked { (name, tier) } else { ("none".to_owned(), NO_HOOK) })
         });
-        let counted = counted.last();
+        let counted = counted.next();
         let hooked = counted.as_ref().is_none_or(|(_, tier)| *tier != NO_HOOK);
         PortStatus {
             port: port.map_or("other".to_owned(), |port| port.to_string()),
