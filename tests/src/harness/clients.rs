@@ -24,11 +24,12 @@ pub struct Curl<'a> {
     namespace: &'a Netns,
     limit: Duration,
     certificate: Option<PathBuf>,
+    resolved: Option<String>,
 }
 
 /// curl in a namespace, which gives up after two seconds.
 pub fn curl(namespace: &Netns) -> Curl<'_> {
-    Curl { namespace, limit: Duration::from_secs(2), certificate: None }
+    Curl { namespace, limit: Duration::from_secs(2), certificate: None, resolved: None }
 }
 
 impl Curl<'_> {
@@ -47,6 +48,12 @@ impl Curl<'_> {
         self
     }
 
+    /// Takes this address for that of `host:port`.
+    pub fn resolving(mut self, host: &str, address: &str) -> Self {
+        self.resolved = Some(format!("{host}:{address}"));
+        self
+    }
+
     /// Fetches a page over a connection of its own.
     ///
     /// # Errors
@@ -59,6 +66,9 @@ impl Curl<'_> {
             .args(["--write-out", "\n%{http_code}", url]);
         if let Some(certificate) = &self.certificate {
             command.arg("--cacert").arg(certificate);
+        }
+        if let Some(resolved) = &self.resolved {
+            command.args(["--resolve", resolved]);
         }
         let output = try_run(&mut command);
         if output.code != Some(0) {
