@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, net::IpAddr, path::Path};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use foobar_tests::frames::hosts::SERVER;
 use foobar_user::{
     kernel::{Sandbox, Timeouts, hz},
@@ -101,7 +101,9 @@ impl Measured {
 
     /// Loads the programs for it.
     pub fn load(&self) -> Result<Sandbox> {
-        Sandbox::load(&self.compiled, Timeouts::default(), FLOWS, COUNTERS)
-            .context("cannot load the programs")
+        Sandbox::load(&self.compiled, Timeouts::default(), FLOWS, COUNTERS).map_err(|error| {
+            let help = error.help().unwrap_or_default().to_owned();
+            anyhow::Error::new(error).context(format!("cannot load the programs; {help}"))
+        })
     }
 }

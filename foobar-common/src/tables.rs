@@ -11,12 +11,6 @@
 //! Every table is an array map of one element that holds two generations one behind the other, and is filled through `mmap`.
 //! The approach is recursive flow classification (Gupta and McKeown, "Packet Classification on Multiple Fields", SIGCOMM 1999).
 
-/// `u32` values in a row: a cache line. An array map of many elements rounds them up to 8 bytes.
-pub const ROW_U32: u32 = 16;
-
-/// A row of `u32` values.
-pub type RowU32 = [u32; ROW_U32 as usize];
-
 /// Number of generations that a table holds.
 pub const GENERATIONS: u32 = 2;
 
@@ -26,8 +20,18 @@ pub const PORTS_TCP: u32 = 0;
 pub const PORTS_UDP: u32 = 1 << 16;
 /// Where the entries of other IP protocols start in the port table, one for each protocol number.
 pub const PORTS_OTHER: u32 = 2 << 16;
+/// Where the entry of a port stands, given as it stands in a packet (network byte order) behind [`PORTS_TCP`] or [`PORTS_UDP`]: the packet
+/// path looks it up without turning it round.
+#[inline(always)]
+pub const fn position_of_port(first: u32, port: u16) -> u32 {
+    first + port as u32
+}
+
 /// Entries of one generation of the port table.
 pub const PORTS_LEN: u32 = PORTS_OTHER + 256;
+
+/// Ports of TCP and UDP: the first entries of the port table, and all of the table `USED_PORTS`.
+pub const USED_PORTS_LEN: u32 = PORTS_OTHER;
 
 /// All cells of this port class are alike: [`PortEntry::cell`] is the verdict, the address need not be looked up.
 pub const PORT_UNIFORM: u8 = 1;
@@ -117,28 +121,69 @@ pub const INTERVAL: u32 = 1 << 31;
 
 impl IndexEntry {
     /// An IPv4 bucket with one interval of another class than the rest of the bucket; the first and last address of the interval count
-    /// from the first one of the bucket. `None` if the class has no room: it has 15 bits.
+    /// from the first one of the bucket. `None` if the class has no room, which has 15 bits, or the interval is the whole bucket.
     ///
     /// ```text
     /// value   bit 31 set, 16..31 class in the interval, 0..16 class of the rest
-    /// inside  16..32 last - first, 0..16 first
+    /// inside  16..32 addresses in the interval, at least one; 0..16 first
     /// ```
     #[inline(always)]
     pub const fn interval(within: u16, without: u16, first: u16, last: u16) -> Option<Self> {
+        let Some(length) = (last - first).checked_add(1) else {
+            return None;
+        };
         if within >> 15 != 0 {
             return None;
         }
         Some(IndexEntry {
             value: INTERVAL | (within as u32) << 16 | without as u32,
-            inside: ((last - first) as u32) << 16 | first as u32,
+            inside: (length as u32) << 16 | first as u32,
         })
     }
+}
 
-    /// The class of an address in such a bucket. Behind the last bucket, `offset` may be larger than the bucket.
+/// An [`IndexEntry`] by the halves of its words, as they lie in memory: the packet path loads those that it needs, which costs less than taking
+/// a word apart.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    #[cfg(target_endian = "little")]
+    without: u16,
+    within: u16,
+    #[cfg(target_endian = "big")]
+    without: u16,
+    #[cfg(target_endian = "little")]
+    first: u16,
+    length: u16,
+    #[cfg(target_endian = "big")]
+    first: u16,
+}
+
+const _: () = assert!(size_of::<Interval>() == size_of::<IndexEntry>());
+
+impl Interval {
+    /// Marks an entry that is one: [`INTERVAL`].
+    const MARK: u16 = (INTERVAL >> 16) as u16;
+
+    /// The halves of an entry.
+    pub const fn of(entry: IndexEntry) -> Self {
+        Interval {
+            without: entry.value as u16,
+            within: (entry.value >> 16) as u16,
+            first: entry.inside as u16,
+            length: (entry.inside >> 16) as u16,
+        }
+    }
+
+    /// The class of an address in the bucket, which counts from the first address of the bucket; `None` if the entry does not say it all. Behind the
+    /// last bucket, `offset` may be larger than the bucket.
     #[inline(always)]
-    pub const fn class_by_interval(self, offset: u32) -> u32 {
-        let within = offset.wrapping_sub(self.inside & 0xffff) <= self.inside >> 16;
-        if within { (self.value & !INTERVAL) >> 16 } else { self.value & 0xffff }
+    pub fn class(&self, offset: u64) -> Option<u16> {
+        if self.within < Self::MARK {
+            return None;
+        }
+        let is_within = offset.wrapping_sub(self.first as u64) < self.length as u64;
+        Some(if is_within { self.within - Self::MARK } else { self.without })
     }
 }
 
@@ -168,12 +213,13 @@ pub const fn slot_of_class(many: u32, number: u32) -> u32 {
 }
 
 /// Bits of the upper half of an address in an IPv6 bucket, at most: start and class of a range are one word ([`word6`]).
-pub const WORD_SHIFT6: u32 = 48;
+pub const WORD_SHIFT6: u32 = 47;
 /// The class in a word of an IPv6 range that is [`DEEP`]: the number of the deep entry stands in the classes of the two words in front
 /// of it, its lower half first. They have the same start, and so are never found themselves. No class has this number.
 pub const MARK_DEEP: u32 = 0xffff;
 
-/// A range of the IPv6 table where buckets are small: `offset` is below 2^48.
+/// A range of the IPv6 table where buckets are small: `offset` is below 2^47, so a word is below 2^63, and two words are compared by the sign of
+/// their difference.
 #[inline(always)]
 pub const fn word6(offset: u64, class: u16) -> u64 {
     offset << 16 | class as u64
@@ -183,7 +229,7 @@ pub const fn word6(offset: u64, class: u16) -> u64 {
 /// offset is larger than any.
 #[inline(always)]
 pub const fn key6(offset: u64) -> u64 {
-    if offset >> 48 != 0 { u64::MAX } else { offset << 16 | 0xffff }
+    if offset >> WORD_SHIFT6 != 0 { u64::MAX >> 1 } else { offset << 16 | 0xffff }
 }
 
 /// How to find the bucket of an IPv4 address. Addresses below `base` have the class `below`, those behind the last bucket belong to it.

@@ -7,7 +7,7 @@ use crate::{policy::Policy, settings};
 
 /// Counts the packet and says whether it passes, which in audit mode it always does.
 #[inline(always)]
-pub fn count(counters: &PerCpuArray<Counter>, policy: &Policy, cell: Cell, bytes: u32) -> bool {
+pub fn count(counters: &PerCpuArray<Counter>, policy: &Policy, cell: Cell, bytes: u64) -> bool {
     let mut index = cell.counter() as u32;
     let mut passes = cell.passes();
     if !passes && policy.audits() {
@@ -18,7 +18,7 @@ pub fn count(counters: &PerCpuArray<Counter>, policy: &Policy, cell: Cell, bytes
         // SAFETY: this CPU's own element, and the program is not interrupted by itself.
         unsafe {
             (*counter).packets += 1;
-            (*counter).bytes += bytes as u64;
+            (*counter).bytes += bytes;
         }
     }
     passes

@@ -12,7 +12,7 @@ use foobar_common::{
     observe::{
         ConnectionStart, DURATION_BOUNDS_US, HANDSHAKE_BOUNDS_US, Histogram, OWN_SOURCE, PortStats,
     },
-    tables::PORTS_TCP,
+    tables::{PORTS_TCP, position_of_port},
 };
 
 use crate::{
@@ -138,7 +138,7 @@ fn stats_of(socket: *const c_void) -> Option<&'static mut PortStats> {
         return None;
     }
     let policy = Policy::current();
-    let slot = policy.port(PORTS_TCP + port as u32).slot;
+    let slot = policy.port(position_of_port(PORTS_TCP, port.to_be())).slot;
     let stats = PORT_STATS.get_ptr_mut(slot as u32)?;
     // SAFETY: this CPU's own element.
     Some(unsafe { &mut *stats })

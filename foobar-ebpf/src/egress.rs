@@ -15,6 +15,7 @@ use foobar_common::{
     reason::Reason,
     tables::{
         Cell, PORT_SERVED, PORT_UNIFORM, PORTS_OTHER, PORTS_TCP, PORTS_UDP, PortEntry, feature,
+        position_of_port,
     },
 };
 
@@ -43,7 +44,7 @@ pub fn entry(context: &TcContext) -> i32 {
     }
     let mut frame = Leaving::new(skb);
     let cell = judge(&Run::live(), &policy, &mut frame);
-    let pass = account::count(&EGRESS_COUNTERS, &policy, cell, frame.bytes);
+    let pass = account::count(&EGRESS_COUNTERS, &policy, cell, frame.bytes as u64);
     if policy.sampled() != 0 {
         events::sample_egress(skb, cell.0);
     }
@@ -60,7 +61,7 @@ fn traced(policy: &Policy, skb: *mut __sk_buff) -> i32 {
     let mut frame = Leaving::new(skb);
     let cell = judge(&run, policy, &mut frame);
     let pass = if run.may_write() {
-        account::count(&EGRESS_COUNTERS, policy, cell, frame.bytes)
+        account::count(&EGRESS_COUNTERS, policy, cell, frame.bytes as u64)
     } else {
         cell.passes() || policy.audits()
     };
@@ -107,7 +108,7 @@ fn ip<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>) ->
         },
         protocol::UDP => match transport::udp(datagram) {
             Ok(udp) => {
-                let served = policy.port(PORTS_UDP + u16::from_be(udp.source_port) as u32).flags
+                let served = policy.port(position_of_port(PORTS_UDP, udp.source_port)).flags
                     & PORT_SERVED
                     != 0;
                 if served {
@@ -116,7 +117,7 @@ fn ip<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Address>) ->
                 let cell = by_rules::<F>(
                     run,
                     policy,
-                    PORTS_UDP + u16::from_be(udp.destination_port) as u32,
+                    position_of_port(PORTS_UDP, udp.destination_port),
                     datagram.destination,
                     Transport::Udp,
                 );
@@ -147,15 +148,14 @@ fn segment<F: Family>(
     datagram: &Datagram<F::Address>,
     tcp: &Tcp,
 ) -> Cell {
-    let served =
-        policy.port(PORTS_TCP + u16::from_be(tcp.source_port) as u32).flags & PORT_SERVED != 0;
+    let served = policy.port(position_of_port(PORTS_TCP, tcp.source_port)).flags & PORT_SERVED != 0;
     if served && !tcp.opens() {
         return because(Reason::EgressServed, Transport::Tcp);
     }
     let cell = by_rules::<F>(
         run,
         policy,
-        PORTS_TCP + u16::from_be(tcp.destination_port) as u32,
+        position_of_port(PORTS_TCP, tcp.destination_port),
         datagram.destination,
         Transport::Tcp,
     );
@@ -210,7 +210,7 @@ fn by_rules<F: Family>(
     }
     let class = F::class(policy, destination);
     run.found_class(class);
-    match policy.cell(entry.class, class) {
+    match policy.cell(entry.class, class as u64) {
         Some(cell) => cell,
         None => because(Reason::EgressDenied, transport),
     }

@@ -40,7 +40,7 @@ pub fn sample_ingress(context: *mut xdp_md, cell: u32) -> u32 {
         let (summary, _) = summary(frame.cursor(), &mut frame);
         // SAFETY: the context is the one that the kernel passed.
         let interface = unsafe { (*context).ingress_ifindex };
-        Seen { summary, bytes: frame.whole(), interface, direction: INGRESS }
+        Seen { summary, bytes: frame.whole() as u32, interface, direction: INGRESS }
     })
 }
 

@@ -4,15 +4,15 @@
 use foobar_common::{
     flow::{FLOW_CLOSED_BY_PEER, FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_FOREIGN, FLOW_OPENING, Flow},
     parse::protocol,
-    tables::{PORTS_TCP, PORTS_UDP, ROW_U32},
+    tables::{PORTS_TCP, PORTS_UDP, position_of_port},
 };
 
 use crate::{
     family::{Family, Tuple},
-    maps::OWN_PORTS,
     policy::Policy,
     run::Run,
     settings,
+    tables::USED_PORTS,
 };
 
 /// Flag of [`find`], beside those of a run: the packet ends the connection.
@@ -141,19 +141,16 @@ pub fn abort<F: Family>(run: &Run, tuple: &Tuple<F::Address>) {
     }
 }
 
-/// Whether some flow was opened from this local port of TCP or UDP, given as an index in the port table, and not too long ago.
+/// Whether some flow was opened from this local port of TCP or UDP, given as its position in the port table, and not too long ago.
 /// Answers most closed ports without a look-up in the table of flows.
 #[inline(always)]
-pub fn port_was_used(run: &Run, index: u32) -> bool {
-    let seen = match own_port(index) {
-        // SAFETY: an element of the row of an array map.
-        Some(seen) => unsafe { *seen },
-        None => 0,
-    };
+pub fn port_was_used(run: &Run, position: u64) -> bool {
+    // SAFETY: the verifier makes sure that it lies within the table; a load of one word.
+    let seen = unsafe { used_port(position).read_volatile() };
     if seen == 0 {
         return false;
     }
-    let most = if index < PORTS_UDP {
+    let most = if position < PORTS_UDP as u64 {
         settings::timeout_tcp_established()
     } else {
         settings::timeout_udp()
@@ -168,18 +165,14 @@ fn mark_port(protocol: u8, port: u16, now: u32) {
         protocol::UDP => PORTS_UDP,
         _ => return,
     };
-    if let Some(seen) = own_port(first + u16::from_be(port) as u32) {
-        // SAFETY: an element of the row of an array map; a store of one word.
-        unsafe { *seen = now };
-    }
+    // SAFETY: the verifier makes sure that it lies within the table; a store of one word.
+    unsafe { used_port(position_of_port(first, port) as u64).write_volatile(now) };
 }
 
-/// When a port was last used: [`OWN_PORTS`] has the ports of TCP and UDP in the order of the port table.
+/// Where the table says when a port was last used.
 #[inline(always)]
-fn own_port(index: u32) -> Option<*mut u32> {
-    let row = OWN_PORTS.get_ptr_mut(index / ROW_U32)?;
-    // SAFETY: a row has 16 elements.
-    Some(unsafe { row.cast::<u32>().add((index % ROW_U32) as usize) })
+fn used_port(position: u64) -> *mut u32 {
+    USED_PORTS.start().cast_mut().wrapping_add(position as usize)
 }
 
 /// How long such a flow may be silent, in ticks.

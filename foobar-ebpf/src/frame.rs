@@ -18,7 +18,7 @@ pub struct Arriving {
     start: usize,
     end: usize,
     /// Bytes of the frame. At first those of its linear part; of the whole once [`Frame::bytes_from`] had to ask.
-    pub bytes: u32,
+    pub bytes: u64,
     /// Whether it had to ask.
     pub is_long: bool,
 }
@@ -29,7 +29,7 @@ impl Arriving {
     pub fn new(context: *mut xdp_md) -> Self {
         // SAFETY: the context is the one that the kernel passed.
         let (start, end) = unsafe { ((*context).data as usize, (*context).data_end as usize) };
-        Arriving { context, start, end, bytes: (end - start) as u32, is_long: false }
+        Arriving { context, start, end, bytes: (end - start) as u64, is_long: false }
     }
 
     /// At the first byte.
@@ -55,9 +55,9 @@ impl Arriving {
 
     /// Bytes of the frame, those outside its linear part included.
     #[inline(always)]
-    pub fn whole(&self) -> u32 {
+    pub fn whole(&self) -> u64 {
         // SAFETY: the context is the one that the kernel passed.
-        unsafe { bpf_xdp_get_buff_len(self.context) as u32 }
+        unsafe { bpf_xdp_get_buff_len(self.context) as u64 }
     }
 }
 

@@ -8,7 +8,7 @@ use foobar_common::{
         transport::{self, Icmp},
     },
     reason::Reason,
-    tables::{Cell, PORTS_OTHER, PORTS_TCP, PORTS_UDP, choice, feature},
+    tables::{Cell, PORTS_OTHER, PORTS_TCP, PORTS_UDP, choice, feature, position_of_port},
 };
 
 use crate::{
@@ -244,7 +244,7 @@ fn error<F: Family>(
     };
     if quoted.protocol != F::ICMP {
         let first = if quoted.protocol == protocol::TCP { PORTS_TCP } else { PORTS_UDP };
-        let entry = policy.port(first + u16::from_be(quoted.local_port) as u32);
+        let entry = policy.port(position_of_port(first, quoted.local_port));
         if ports::allows::<F>(run, policy, &entry, quoted.remote).is_some() {
             return Reason::IcmpError;
         }

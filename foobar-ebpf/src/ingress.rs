@@ -34,24 +34,39 @@ const IS_ICMP: u64 = u64::MAX;
 const TRACED: u32 = 1 << 4;
 
 /// Judges a packet, counts it, and says what the kernel shall do with it.
+///
+/// A live packet has no metadata, and what is only there for traced runs is not in its program: the two are made of the same source.
 #[inline(always)]
 pub fn entry(context: &XdpContext) -> u32 {
-    let policy = Policy::current();
+    if context.metadata() < context.data() {
+        return with_metadata(context);
+    }
+    let (run, policy) = (Run::live(), Policy::current());
     let mut frame = Arriving::new(context.ctx);
+    let cell = match ordinary::judge(&run, &policy, &frame) {
+        Some(cell) => cell,
+        None => judge(&run, &policy, &mut frame),
+    };
+    let pass = account::count(&COUNTERS, &policy, cell, frame.bytes);
+    if policy.sampled() != 0 {
+        events::sample_ingress(context.ctx, cell.0);
+    }
+    action(pass)
+}
+
+/// A packet with something in front of it: the request to trace this run, or what a driver left there.
+#[inline(always)]
+fn with_metadata(context: &XdpContext) -> u32 {
     let run = match trace_of(context) {
         // SAFETY: `trace_of` checked that the metadata area holds one.
         Some(trace) => unsafe { Run::traced((*trace).flags | TRACED, (*trace).jiffies) },
         None => Run::live(),
     };
-    let cell = match ordinary::judge(&run, &policy, &frame) {
+    let policy = Policy::current();
+    let mut frame = Arriving::new(context.ctx);
+    let cell = match ordinary::judge_traced(&run, &policy, &frame) {
         Some(cell) => cell,
-        None => {
-            let cell = judge(&run, &policy, &mut frame);
-            if run.is_long() {
-                frame.bytes = frame.whole();
-            }
-            cell
-        }
+        None => judge(&run, &policy, &mut frame),
     };
     if run.flags() != 0 {
         return traced(&run, &policy, cell, &frame, context);
@@ -88,7 +103,7 @@ fn action(pass: bool) -> u32 {
     if pass { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
 }
 
-/// The request to trace this run. A driver hands packets over without metadata, so for live ones the area is empty.
+/// The request to trace this run.
 #[inline(always)]
 fn trace_of(context: &XdpContext) -> Option<*mut Trace> {
     let start = context.metadata();
@@ -103,6 +118,15 @@ fn trace_of(context: &XdpContext) -> Option<*mut Trace> {
 /// The verdict and its reason.
 #[inline(always)]
 fn judge(run: &Run, policy: &Policy, frame: &mut Arriving) -> Cell {
+    let cell = judge_any(run, policy, frame);
+    if run.is_long() {
+        frame.bytes = frame.whole();
+    }
+    cell
+}
+
+#[inline(always)]
+fn judge_any(run: &Run, policy: &Policy, frame: &Arriving) -> Cell {
     let mut cursor = frame.cursor();
     let link = match ethernet::ethernet(&mut cursor) {
         Ok(link) => link,

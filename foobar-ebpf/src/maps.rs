@@ -14,7 +14,6 @@ use foobar_common::{
     flow::{Bucket, BucketKey, Flow, FlowKey4, FlowKey6, FragmentEntry, FragmentKey},
     http::{flow::Flow as HttpFlow, stats::HttpStats},
     observe::{ConnectionKey, ConnectionStart, PortStats, SLOTS},
-    tables::{ROW_U32, RowU32},
     tls::{
         self,
         quic::QuicKey,
@@ -39,10 +38,6 @@ pub static SLOT_PORTS: Array<u32> = Array::with_max_entries(SLOTS, 0);
 pub static FLOWS4: LruHashMap<FlowKey4, Flow> = LruHashMap::with_max_entries(65536, 0);
 #[map]
 pub static FLOWS6: LruHashMap<FlowKey6, Flow> = LruHashMap::with_max_entries(65536, 0);
-/// When a flow was last opened or used from each local port (TCP, then UDP), in ticks; 0 is never. A closed port that was
-/// never used needs no look-up in the table of flows.
-#[map]
-pub static OWN_PORTS: Array<RowU32> = Array::with_max_entries(2 * 65536 / ROW_U32, BPF_F_MMAPABLE);
 #[map]
 pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentEntry> =
     LruHashMap::with_max_entries(8192, 0);

@@ -11,7 +11,7 @@ use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use foobar_common::{
     observe::ConnectionKey,
     parse::{Header, ethernet, protocol, transport::flag, words},
-    tables::{PORT_HTTP, PORT_TLS, PORTS_TCP, feature},
+    tables::{PORT_HTTP, PORT_TLS, PORTS_TCP, feature, position_of_port},
 };
 
 use crate::{frame::Leaving, http, policy::Policy, quic, settings, tls};
@@ -164,7 +164,7 @@ fn tcp_segment(
     }
     let (source, destination) = (tcp.u16_raw::<0>(), tcp.u16_raw::<2>());
     let (local, remote) = if arrives { (destination, source) } else { (source, destination) };
-    let entry = Policy::current().port(PORTS_TCP + u16::from_be(local) as u32);
+    let entry = Policy::current().port(position_of_port(PORTS_TCP, local));
     if entry.flags & (PORT_HTTP | PORT_TLS) == 0 {
         return None;
     }

@@ -6,14 +6,17 @@
 
 use aya_ebpf::bindings::xdp_md;
 use foobar_common::{
-    counters::Transport,
-    parse::{Cursor, Datagram, ethernet, protocol, transport},
+    counters::{RULE_ATTEMPTS, Transport},
+    parse::{
+        ethernet,
+        ordinary::{BYTES4, CLOSES, OPENS},
+    },
     reason::Reason,
-    tables::{Cell, PORT_UNIFORM, PORTS_TCP, PORTS_UDP, feature},
+    tables::{Cell, PORT_UNIFORM, PORTS_UDP, feature},
 };
 
 use crate::{
-    conclusion,
+    conclusion::{self, transport_of},
     family::{Family, Tuple, V4, V6},
     flows,
     frame::Arriving,
@@ -27,26 +30,43 @@ use crate::{
 /// What [`judge_ordinary6`] returns for a packet that is not ordinary.
 const NOT_ORDINARY: u64 = u64::MAX;
 
-/// What is asked of the policy: the index in the port table, and these marks.
-type Request = u32;
-/// It opens a TCP connection.
-const OPENS: Request = 1 << 31;
-
 /// The verdict; `None` for a packet that is not ordinary.
 #[inline(always)]
 pub fn judge(run: &Run, policy: &Policy, frame: &Arriving) -> Option<Cell> {
-    let mut cursor = frame.cursor();
-    let protocol = ethernet::untagged(&mut cursor)?;
+    let protocol = frame.cursor().peek::<BYTES4>().ok()?.u16_raw::<{ ethernet::HEADER - 2 }>();
     if protocol == ethernet::IPV4.to_be() {
-        return judge_datagram::<V4>(run, policy, cursor);
+        return judge_datagram::<V4>(run, policy, frame);
     }
     if protocol != ethernet::IPV6.to_be() {
         return None;
     }
+    judge_datagram::<V6>(run, policy, frame)
+}
+
+/// The same for a traced run, with the work in functions of their own: the stack of its program adds to that of the live one.
+#[inline(always)]
+pub fn judge_traced(run: &Run, policy: &Policy, frame: &Arriving) -> Option<Cell> {
+    let protocol = frame.cursor().peek::<BYTES4>().ok()?.u16_raw::<{ ethernet::HEADER - 2 }>();
     let (flags, jiffies) = run.parts();
-    match judge_ordinary6(frame.context, policy.active() | flags << 8, jiffies) {
-        NOT_ORDINARY => None,
-        packed => Some(run.unpack(packed)),
+    let what = policy.active() | flags << 8;
+    let packed = if protocol == ethernet::IPV4.to_be() {
+        judge_ordinary4(frame.context, what, jiffies)
+    } else if protocol == ethernet::IPV6.to_be() {
+        judge_ordinary6(frame.context, what, jiffies)
+    } else {
+        NOT_ORDINARY
+    };
+    if packed == NOT_ORDINARY { None } else { Some(run.unpack(packed)) }
+}
+
+/// An untagged IPv4 datagram of a traced run; otherwise like [`judge_ordinary6`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn judge_ordinary4(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
+    let run = Run::traced(what >> 8, jiffies);
+    match judge_datagram::<V4>(&run, &Policy::of(what), &Arriving::new(context)) {
+        Some(cell) => run.pack(cell),
+        None => NOT_ORDINARY,
     }
 }
 
@@ -57,84 +77,69 @@ pub fn judge(run: &Run, policy: &Policy, frame: &Arriving) -> Option<Cell> {
 #[inline(never)]
 pub extern "C" fn judge_ordinary6(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
     let run = Run::traced(what >> 8, jiffies);
-    let mut cursor = Arriving::new(context).cursor();
-    if cursor.take::<{ ethernet::HEADER }>().is_err() {
-        return NOT_ORDINARY;
-    }
-    match judge_datagram::<V6>(&run, &Policy::of(what), cursor) {
+    match judge_datagram::<V6>(&run, &Policy::of(what), &Arriving::new(context)) {
         Some(cell) => run.pack(cell),
         None => NOT_ORDINARY,
     }
 }
 
 #[inline(always)]
-fn judge_datagram<F: Family>(run: &Run, policy: &Policy, cursor: Cursor) -> Option<Cell> {
-    let datagram = F::ordinary(cursor)?;
-    if F::is_martian(datagram.source) {
+fn judge_datagram<F: Family>(run: &Run, policy: &Policy, frame: &Arriving) -> Option<Cell> {
+    let packet = F::ordinary(frame.cursor(), frame.bytes)?;
+    if F::is_martian(packet.source) {
         return None;
     }
-    let request = request::<F>(&datagram)?;
-    let (index, opens) = (request & !OPENS, request & OPENS != 0);
-    let transport = if index < PORTS_UDP { Transport::Tcp } else { Transport::Udp };
-    let entry = policy.port(index);
-    let mut cell = entry.cell;
-    if entry.flags & PORT_UNIFORM == 0 {
-        let class = F::class_here(policy, datagram.source)?;
-        run.found_class(class);
-        cell = policy.cell(entry.class, class)?;
-    }
-    if cell.passes() {
-        let is_new = opens || index >= PORTS_UDP;
-        cell = ports::within_limit::<F>(run, policy, datagram.source, cell, is_new, opens);
-    } else if !opens && flows::port_was_used(run, index) {
-        // What is blocked gets no reply through, which takes another look.
-        if settings::has(feature::BLOCKED) {
-            return None;
-        }
-        let (tuple, closes) = tuple::<F>(cursor)?;
-        if flows::is_reply::<F>(run, &tuple, closes) {
-            cell = because(Reason::Reply, transport);
-        }
-    }
-    Some(conclusion::within_packet_limit::<F>(run, policy, datagram.source, transport, cell))
-}
-
-#[inline(always)]
-fn request<F: Family>(datagram: &Datagram<F::Address>) -> Option<Request> {
-    match datagram.protocol {
-        protocol::TCP => {
-            let tcp = transport::tcp(datagram).ok()?;
-            if tcp.accepts() || !tcp.is_valid() {
-                return None;
-            }
-            let mark = if tcp.opens() { OPENS } else { 0 };
-            Some((PORTS_TCP + u16::from_be(tcp.destination_port) as u32) | mark)
-        }
-        protocol::UDP => {
-            let udp = transport::udp(datagram).ok()?;
-            let (from, to) = (u16::from_be(udp.source_port), u16::from_be(udp.destination_port));
-            if F::is_dhcp_reply(from, to, datagram.destination) {
-                None
-            } else {
-                Some(PORTS_UDP + to as u32)
-            }
-        }
-        _ => None,
-    }
-}
-
-/// The flow that the packet would belong to, and whether it ends a TCP connection. Reads the frame again.
-#[inline(always)]
-fn tuple<F: Family>(cursor: Cursor) -> Option<(Tuple<F::Address>, bool)> {
-    let datagram = F::ordinary(cursor)?;
-    let (remote_port, local_port) = transport::ports(&datagram).ok()?;
-    let closes = datagram.protocol == protocol::TCP && transport::tcp(&datagram).ok()?.closes();
-    let tuple = Tuple {
-        local: datagram.destination,
-        remote: datagram.source,
-        local_port,
-        remote_port,
-        protocol: datagram.protocol,
+    let opens = packet.kind & OPENS != 0;
+    let entry = policy.port_of(packet.port);
+    let cell = if entry.flags & PORT_UNIFORM != 0 {
+        entry.cell
+    } else {
+        let class = F::class_here(policy, packet.source)?;
+        run.found_class(class as u32);
+        policy.cell(entry.class, class)?
     };
-    Some((tuple, closes))
+    if cell.passes() {
+        // What only some policies need stands behind the question whether this one does: else it would be worked out for all.
+        if settings::has(feature::LIMITS) {
+            let (is_udp, transport) = transport(packet.port);
+            let cell =
+                ports::within_limit::<F>(run, policy, packet.source, cell, opens || is_udp, opens);
+            return Some(conclusion::within_packet_limit::<F>(
+                run,
+                policy,
+                packet.source,
+                transport,
+                cell,
+            ));
+        }
+        return Some(Cell(cell.0 + (packet.kind & OPENS) as u32 * RULE_ATTEMPTS as u32));
+    }
+    if opens || !flows::port_was_used(run, packet.port) {
+        return Some(cell);
+    }
+    // What is blocked gets no reply through, which takes another look.
+    if settings::has(feature::BLOCKED) {
+        return None;
+    }
+    let ends = F::ends(frame.cursor())?;
+    let tuple = Tuple {
+        local: ends.destination,
+        remote: ends.source,
+        local_port: ends.destination_port,
+        remote_port: ends.source_port,
+        protocol: ends.protocol,
+    };
+    if !flows::is_reply::<F>(run, &tuple, packet.kind & CLOSES != 0) {
+        return Some(cell);
+    }
+    let transport = transport_of::<F>(ends.protocol);
+    let cell = because(Reason::Reply, transport);
+    Some(conclusion::within_packet_limit::<F>(run, policy, packet.source, transport, cell))
+}
+
+/// Whether a position in the port table is that of a UDP port, and its transport.
+#[inline(always)]
+fn transport(position: u64) -> (bool, Transport) {
+    let is_udp = position >= PORTS_UDP as u64;
+    (is_udp, if is_udp { Transport::Udp } else { Transport::Tcp })
 }

@@ -4,12 +4,12 @@ use core::ptr::read_volatile;
 
 use foobar_common::{
     reason::Reason,
-    tables::{Cell, Generation, LIMITS_LEN, Limit, MODE_AUDIT, PortEntry, Root},
+    tables::{Cell, Generation, LIMITS_LEN, Limit, MODE_AUDIT, PORTS_LEN, PortEntry, Root},
 };
 
 use crate::{
     settings,
-    tables::{CELLS, EGRESS_PORTS, LIMITS, PORTS, ROOT, Table},
+    tables::{CELLS, EGRESS_PORTS, LIMITS, PORTS, ROOT, Table, first},
 };
 
 /// A view of the policy in force.
@@ -95,6 +95,14 @@ impl Policy {
         self.entry(&EGRESS_PORTS, index)
     }
 
+    /// The same for a port of TCP or UDP: a position whose bounds the verifier knows, since it saw how it was read, so that nothing is compared.
+    #[inline(always)]
+    pub fn port_of(&self, position: u64) -> &PortEntry {
+        let first = first(self.active(), PORTS_LEN);
+        // SAFETY: within the table, as the verifier makes sure; the entry is not written while its generation is active.
+        unsafe { &*PORTS.start().add((first + position) as usize) }
+    }
+
     #[inline(always)]
     fn entry<const MOST: usize>(&self, table: &Table<PortEntry, MOST>, index: u32) -> PortEntry {
         table.of(self.active(), index as u64, settings::ports()).unwrap_or_default()
@@ -102,8 +110,8 @@ impl Policy {
 
     /// The verdict for a class of ports and a class of sources.
     #[inline(always)]
-    pub fn cell(&self, port_class: u16, source_class: u32) -> Option<Cell> {
-        let index = port_class as u64 * self.generation().stride as u64 + source_class as u64;
+    pub fn cell(&self, port_class: u16, source_class: u64) -> Option<Cell> {
+        let index = port_class as u64 * self.generation().stride as u64 + source_class;
         CELLS.of(self.active(), index, settings::cells()).map(Cell)
     }
 

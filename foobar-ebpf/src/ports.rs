@@ -6,7 +6,7 @@ use foobar_common::{
     reason::Reason,
     tables::{
         Cell, PORT_SERVED, PORT_UNIFORM, PORTS_OTHER, PORTS_TCP, PORTS_UDP, PortEntry, choice,
-        feature,
+        feature, position_of_port,
     },
 };
 
@@ -51,7 +51,7 @@ impl Request {
         match datagram.protocol {
             protocol::TCP => match transport::tcp(datagram) {
                 Ok(tcp) => Ok(Request {
-                    index: PORTS_TCP + u16::from_be(tcp.destination_port) as u32,
+                    index: position_of_port(PORTS_TCP, tcp.destination_port),
                     source_port: tcp.source_port,
                     destination_port: tcp.destination_port,
                     transport: Transport::Tcp,
@@ -64,7 +64,7 @@ impl Request {
             },
             protocol::UDP => match transport::udp(datagram) {
                 Ok(udp) => Ok(Request {
-                    index: PORTS_UDP + u16::from_be(udp.destination_port) as u32,
+                    index: position_of_port(PORTS_UDP, udp.destination_port),
                     source_port: udp.source_port,
                     destination_port: udp.destination_port,
                     transport: Transport::Udp,
@@ -99,7 +99,7 @@ pub fn judge<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Addre
     let may_reply = !is_open
         && !request.opens
         && !matches!(request.transport, Transport::Other)
-        && flows::port_was_used(run, request.index);
+        && flows::port_was_used(run, request.index as u64);
 
     // The class of the source, if it matters.
     let mut cell = entry.cell;
@@ -111,7 +111,7 @@ pub fn judge<F: Family>(run: &Run, policy: &Policy, datagram: &Datagram<F::Addre
             blocked = Some(policy.why_blocked(class));
         }
         if !is_uniform {
-            cell = match policy.cell(entry.class, class) {
+            cell = match policy.cell(entry.class, class as u64) {
                 Some(cell) => cell,
                 None => because(Reason::SourceNotAllowed, request.transport),
             };
@@ -231,7 +231,7 @@ pub fn allows<F: Family>(
     if entry.flags & PORT_UNIFORM == 0 {
         let class = F::class(policy, source);
         run.found_class(class);
-        cell = policy.cell(entry.class, class)?;
+        cell = policy.cell(entry.class, class as u64)?;
     }
     if cell.passes() { Some(cell) } else { None }
 }

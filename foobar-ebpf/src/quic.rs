@@ -4,7 +4,7 @@ use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_ns};
 use foobar_common::{
     failures,
     parse::{Cursor, ethernet, ipv4, ipv6, protocol, transport, words},
-    tables::{PORT_TLS, PORTS_UDP},
+    tables::{PORT_TLS, PORTS_UDP, position_of_port},
     tls::quic::{self, FORGET_SECONDS, QuicKey},
 };
 
@@ -78,8 +78,7 @@ fn initial(
     udp: transport::Udp,
     key: &mut QuicKey,
 ) -> Option<()> {
-    let port = u16::from_be(udp.destination_port);
-    let entry = Policy::current().port(PORTS_UDP + port as u32);
+    let entry = Policy::current().port(position_of_port(PORTS_UDP, udp.destination_port));
     if entry.flags & PORT_TLS == 0 {
         return None;
     }

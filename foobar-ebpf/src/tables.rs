@@ -8,7 +8,7 @@
 use core::{cell::UnsafeCell, mem::MaybeUninit};
 
 use foobar_common::tables::{
-    GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, Root, most,
+    GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, Root, USED_PORTS_LEN, most,
 };
 
 /// A table of at most `MOST` elements.
@@ -36,11 +36,18 @@ impl<T: Copy, const MOST: usize> Table<T, MOST> {
     /// wide, since the compiler would compare another copy of a number of 32 bits.
     #[inline(always)]
     pub fn get(&self, position: u64, length: u32) -> Option<T> {
+        // SAFETY: within the table, as the verifier makes sure.
+        self.find(position, length).map(|element| unsafe { *element })
+    }
+
+    /// Where that element is: who does not need all of it reads the part.
+    #[inline(always)]
+    pub fn find(&self, position: u64, length: u32) -> Option<*const T> {
         if position >= GENERATIONS as u64 * length as u64 {
             return None;
         }
         // SAFETY: within the table, as the verifier makes sure.
-        Some(unsafe { *self.start().add(position as usize) })
+        Some(unsafe { self.start().add(position as usize) })
     }
 
     /// Element `index` of a generation of `length` elements.
@@ -62,6 +69,11 @@ pub static ROOT: Table<Root, 1> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.PORTS")]
 pub static PORTS: Table<PortEntry, { (GENERATIONS * PORTS_LEN) as usize }> = Table::new();
+/// When a flow was last opened or used from each local port, in ticks, in the order of the port table; 0 is never. A closed port that was never
+/// used needs no look-up in the table of flows. Unlike the other tables it outlives the instance.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.USED_PORTS")]
+pub static USED_PORTS: Table<u32, { USED_PORTS_LEN as usize }> = Table::new();
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.EGRESS_PORTS")]
 pub static EGRESS_PORTS: Table<PortEntry, { (GENERATIONS * PORTS_LEN) as usize }> = Table::new();

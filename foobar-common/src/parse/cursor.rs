@@ -124,6 +124,13 @@ impl<const N: usize> Header<N> {
         unsafe { [load(self.at + OFFSET), load(self.at + OFFSET + 8)] }
     }
 
+    /// `M` of the bytes, from `OFFSET` on.
+    #[inline(always)]
+    pub fn part<const OFFSET: usize, const M: usize>(&self) -> Header<M> {
+        const { assert!(OFFSET + M <= N) }
+        Header { at: self.at + OFFSET }
+    }
+
     #[inline(always)]
     fn load<T: Copy, const OFFSET: usize>(&self) -> T {
         const { assert!(OFFSET + size_of::<T>() <= N) }

@@ -25,12 +25,6 @@ pub struct Ethernet {
     pub link_local: bool,
 }
 
-/// Reads the Ethernet header and gives its EtherType in network byte order; `None` for a frame that is too short.
-#[inline(always)]
-pub fn untagged(cursor: &mut Cursor) -> Option<u16> {
-    Some(cursor.take::<HEADER>().ok()?.u16_raw::<12>())
-}
-
 /// Reads the Ethernet header and its VLAN tags.
 ///
 /// # Errors

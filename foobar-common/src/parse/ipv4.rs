@@ -4,8 +4,6 @@ use super::{Cursor, Datagram, Fragment, Frame, protocol};
 use crate::reason::Reason;
 
 const HEADER: u32 = 20;
-/// Version 4, and a header of five words.
-const ORDINARY: u8 = 0x45;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET: u16 = 0x1fff;
 
@@ -76,33 +74,6 @@ pub fn ipv4(mut cursor: Cursor, frame: &mut impl Frame) -> Result<Datagram<u32>,
         skip_authentication(&mut datagram)?;
     }
     Ok(datagram)
-}
-
-/// Reads an ordinary datagram: whole, without options, and all of it before the cursor's end. `None` for any other, which [`ipv4`] reads.
-/// Most are ordinary, and nothing is looked at that they do not have. An authentication header is not stepped over: it is the protocol.
-#[inline(always)]
-pub fn ordinary(mut cursor: Cursor) -> Option<Datagram<u32>> {
-    let start = cursor;
-    let header = cursor.take::<20>().ok()?;
-    let total = header.u16::<2>() as u32;
-    if header.u8::<0>() != ORDINARY
-        || header.u16_raw::<6>() & (OFFSET | MORE_FRAGMENTS).to_be() != 0
-        || total < HEADER
-        || !start.holds(total)
-    {
-        return None;
-    }
-    Some(Datagram {
-        source: header.u32_raw::<12>(),
-        destination: header.u32_raw::<16>(),
-        protocol: header.u8::<9>(),
-        hop_limit: header.u8::<8>(),
-        fragment: Fragment::default(),
-        has_options: false,
-        source_routed: false,
-        cursor,
-        remaining: total - HEADER,
-    })
 }
 
 /// Whether the options hold a source route.

@@ -4,8 +4,6 @@ use super::ipv4::{AUTHENTICATION, AUTHENTICATION_BYTES};
 use super::{Address6, Cursor, Datagram, Fragment, Frame, protocol};
 use crate::reason::Reason;
 
-/// Bytes of the header without extensions.
-const HEADER: u32 = 40;
 /// Extension headers (IANA "IPv6 Extension Header Types").
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
@@ -48,33 +46,6 @@ pub fn ipv6(mut cursor: Cursor, frame: &mut impl Frame) -> Result<Datagram<Addre
         extensions(&mut datagram, frame)?;
     }
     Ok(datagram)
-}
-
-/// Reads an ordinary datagram: whole, TCP or UDP right behind its header, and all of it before the cursor's end. `None` for any other,
-/// which [`ipv6`] reads.
-#[inline(always)]
-pub fn ordinary(mut cursor: Cursor) -> Option<Datagram<Address6>> {
-    let start = cursor;
-    let header = cursor.take::<40>().ok()?;
-    let payload = header.u16::<4>() as u32;
-    let protocol = header.u8::<6>();
-    if header.u8::<0>() >> 4 != 6
-        || !start.holds(payload + HEADER)
-        || protocol != protocol::TCP && protocol != protocol::UDP
-    {
-        return None;
-    }
-    Some(Datagram {
-        source: header.address6::<8>(),
-        destination: header.address6::<24>(),
-        protocol,
-        hop_limit: header.u8::<7>(),
-        fragment: Fragment::default(),
-        has_options: false,
-        source_routed: false,
-        cursor,
-        remaining: payload,
-    })
 }
 
 /// Whether this is a header that is stepped over to find the transport header.

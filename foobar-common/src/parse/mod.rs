@@ -6,6 +6,7 @@
 //! - [`cursor`]: the only place that reads bytes.
 //! - [`ethernet`]: the link layer and up to two VLAN tags.
 //! - [`ipv4`], [`ipv6`]: the network layer down to the transport header.
+//! - [`ordinary`]: what most packets are, in one look.
 //! - [`transport`]: TCP, UDP, ICMP, and the packet that an ICMP error quotes.
 //! - [`summary`]: all of it in one call, for events, logs and tests.
 
@@ -13,6 +14,7 @@ pub mod cursor;
 pub mod ethernet;
 pub mod ipv4;
 pub mod ipv6;
+pub mod ordinary;
 pub mod summary;
 pub mod transport;
 

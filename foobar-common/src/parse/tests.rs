@@ -5,7 +5,8 @@ use std::{vec, vec::Vec};
 use proptest::prelude::*;
 
 use super::{
-    Address6, Cursor, Datagram, Linear, ethernet, ipv4, ipv6, summary::summary, transport,
+    Address6, Cursor, Datagram, Linear, ethernet, ipv4, ipv6, ordinary, protocol, summary::summary,
+    transport,
 };
 use crate::reason::Reason;
 
@@ -221,5 +222,120 @@ proptest! {
         }
         let (at, mut frame) = cursor(&bytes);
         let _ = summary(at, &mut frame);
+    }
+}
+
+fn udp_header(source: u16, destination: u16, payload: u16) -> Vec<u8> {
+    [source, destination, 8 + payload, 0].into_iter().flat_map(u16::to_be_bytes).collect()
+}
+
+/// A frame that is ordinary, or would be but for its payload and ports.
+fn ordinary_frame() -> impl Strategy<Value = Vec<u8>> {
+    let ports = prop_oneof![Just((67, 68)), Just((547, 546)), any::<(u16, u16)>()];
+    let payload = prop_oneof![Just(0usize), 0usize..64];
+    (any::<[bool; 2]>(), ports, any::<u8>(), payload).prop_map(
+        |([is_v6, is_udp], (source, destination), flags, payload)| {
+            let mut transport = if is_udp {
+                udp_header(source, destination, payload as u16)
+            } else {
+                tcp_header(destination, flags)
+            };
+            transport.extend(vec![0xaa; payload]);
+            let protocol = if is_udp { protocol::UDP } else { protocol::TCP };
+            let (kind, packet) = if is_v6 {
+                ([0x86, 0xdd], ipv6_packet(protocol, &transport))
+            } else {
+                ([8, 0], ipv4_packet(&[], protocol, 0x4000, &transport))
+            };
+            [&[2; 12], kind.as_slice(), &packet].concat()
+        },
+    )
+}
+
+/// What the other modules say of a TCP segment or UDP datagram: its port's position and its kind; nothing if it has no verdict of its own.
+fn transport_of<Address: Copy>(datagram: &Datagram<Address>) -> Option<(u64, u64)> {
+    assert!(datagram.fragment.is_whole() && !datagram.has_options && !datagram.source_routed);
+    match datagram.protocol {
+        protocol::TCP => {
+            let tcp = transport::tcp(datagram).ok()?;
+            assert!(tcp.is_valid() && !tcp.accepts());
+            let kind = [(tcp.opens(), ordinary::OPENS), (tcp.closes(), ordinary::CLOSES)];
+            let kind = kind.iter().filter(|(is, _)| *is).fold(0, |all, (_, bit)| all | bit);
+            Some((tcp.destination_port.into(), kind))
+        }
+        protocol::UDP => {
+            Some((u64::from(transport::udp(datagram).ok()?.destination_port) | 1 << 16, 0))
+        }
+        _ => None,
+    }
+}
+
+/// Reads a frame as an ordinary one, and compares with what the other modules read. Whether it is ordinary.
+fn check_ordinary(frame: &[u8]) -> bool {
+    let (at_frame, mut linear) = cursor(frame);
+    let mut at_ip = at_frame;
+    let ethernet = ethernet::ethernet(&mut at_ip);
+    let bytes = frame.len() as u64;
+    const KIND: u64 = ordinary::OPENS | ordinary::CLOSES;
+    match ethernet.map(|link| link.protocol) {
+        Ok(ethernet::IPV4) => {
+            let Some(found) = ordinary::ipv4(at_frame, bytes) else { return false };
+            let datagram = ipv4::ipv4(at_ip, &mut linear).expect("a datagram");
+            assert_eq!(transport_of(&datagram), Some((found.port, found.kind & KIND)));
+            let ends = ordinary::ends4(at_frame).expect("long enough");
+            assert_eq!(found.source, datagram.source);
+            assert_eq!(
+                (ends.source, ends.destination, ends.protocol),
+                (datagram.source, datagram.destination, datagram.protocol)
+            );
+            assert_eq!(Ok((ends.source_port, ends.destination_port)), transport::ports(&datagram));
+            true
+        }
+        Ok(ethernet::IPV6) => {
+            let Some(found) = ordinary::ipv6(at_frame, bytes) else { return false };
+            let datagram = ipv6::ipv6(at_ip, &mut linear).expect("a datagram");
+            assert_eq!(transport_of(&datagram), Some((found.port, found.kind & KIND)));
+            let ends = ordinary::ends6(at_frame).expect("long enough");
+            assert_eq!(found.source, datagram.source);
+            assert_eq!(
+                (ends.source, ends.destination, ends.protocol),
+                (datagram.source, datagram.destination, datagram.protocol)
+            );
+            assert_eq!(Ok((ends.source_port, ends.destination_port)), transport::ports(&datagram));
+            true
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn the_usual_segments_are_ordinary() {
+    for flags in [0x02, 0x10, 0x18, 0x11, 0x04, 0xc2] {
+        let segment = tcp_header(443, flags);
+        let v4 = [&[2; 12], [8, 0].as_slice(), &ipv4_packet(&[], 6, 0x4000, &segment)].concat();
+        let v6 = [&[2; 12], [0x86, 0xdd].as_slice(), &ipv6_packet(6, &segment)].concat();
+        assert!(check_ordinary(&v4) && check_ordinary(&v6), "{flags:#x}");
+    }
+    let answer = tcp_header(443, 0x12);
+    let answer = [&[2; 12], [8, 0].as_slice(), &ipv4_packet(&[], 6, 0, &answer)].concat();
+    assert!(!check_ordinary(&answer), "an answer to an opening is looked at twice");
+}
+
+proptest! {
+    #[test]
+    fn what_is_ordinary_is_read_alike_by_all(
+        frame in ordinary_frame(),
+        changes in prop::collection::vec((12usize..80, any::<u8>()), 0..3),
+        cut in prop_oneof![Just(0usize), 0usize..80],
+        trailer in 0usize..8,
+    ) {
+        let mut frame = frame;
+        for (at, byte) in changes {
+            let at = at % frame.len();
+            frame[at] = byte;
+        }
+        frame.extend(vec![0; trailer]);
+        frame.truncate(frame.len().saturating_sub(cut));
+        check_ordinary(&frame);
     }
 }

@@ -40,25 +40,25 @@ pub struct Tcp {
 impl Tcp {
     /// Opens a connection: SYN without ACK.
     #[inline(always)]
-    pub fn opens(&self) -> bool {
+    pub const fn opens(&self) -> bool {
         self.flags & (flag::SYN | flag::ACK) == flag::SYN
     }
 
     /// Answers an opening: SYN with ACK.
     #[inline(always)]
-    pub fn accepts(&self) -> bool {
+    pub const fn accepts(&self) -> bool {
         self.flags & (flag::SYN | flag::ACK) == flag::SYN | flag::ACK
     }
 
     /// Ends a connection: FIN or RST.
     #[inline(always)]
-    pub fn closes(&self) -> bool {
+    pub const fn closes(&self) -> bool {
         self.flags & (flag::FIN | flag::RST) != 0
     }
 
     /// A combination of flags that some stack sends.
     #[inline(always)]
-    pub fn is_valid(&self) -> bool {
+    pub const fn is_valid(&self) -> bool {
         VALID_FLAGS >> (self.flags & 0x3f) & 1 != 0
     }
 }

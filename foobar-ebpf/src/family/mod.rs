@@ -5,7 +5,11 @@ mod v6;
 
 use foobar_common::{
     flow::{Flow, FragmentKey},
-    parse::{Cursor, Datagram, transport::Quoted},
+    parse::{
+        Cursor, Datagram,
+        ordinary::{Ends, Ordinary},
+        transport::Quoted,
+    },
     reason::Reason,
 };
 
@@ -30,9 +34,11 @@ pub trait Family {
     const ICMP: u8;
 
     /// Reads an ordinary datagram: [`crate::ordinary`].
-    fn ordinary(cursor: Cursor) -> Option<Datagram<Self::Address>>;
+    fn ordinary(frame: Cursor, bytes: u64) -> Option<Ordinary<Self::Address>>;
+    /// The flow of an ordinary datagram.
+    fn ends(frame: Cursor) -> Option<Ends<Self::Address>>;
     /// The class of a source, found within the calling function; `None` if that is too much work for it.
-    fn class_here(policy: &Policy, address: Self::Address) -> Option<u32>;
+    fn class_here(policy: &Policy, address: Self::Address) -> Option<u64>;
     /// The class of a source. Verified on its own.
     fn class(policy: &Policy, address: Self::Address) -> u32;
     /// Whether no packet on the wire may come from this address.

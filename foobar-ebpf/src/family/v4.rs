@@ -3,7 +3,12 @@
 use foobar_common::{
     failures::FLOWS4 as FAILED,
     flow::{Flow, FlowKey4, FragmentKey},
-    parse::{Cursor, Datagram, ipv4, protocol, transport::Quoted},
+    parse::{
+        Cursor, Datagram, ipv4,
+        ordinary::{self, Ends, Ordinary},
+        protocol,
+        transport::Quoted,
+    },
     reason::Reason,
 };
 
@@ -33,12 +38,17 @@ impl Family for V4 {
     const ICMP: u8 = protocol::ICMP;
 
     #[inline(always)]
-    fn ordinary(cursor: Cursor) -> Option<Datagram<u32>> {
-        ipv4::ordinary(cursor)
+    fn ordinary(frame: Cursor, bytes: u64) -> Option<Ordinary<u32>> {
+        ordinary::ipv4(frame, bytes)
     }
 
     #[inline(always)]
-    fn class_here(policy: &Policy, address: u32) -> Option<u32> {
+    fn ends(frame: Cursor) -> Option<Ends<u32>> {
+        ordinary::ends4(frame)
+    }
+
+    #[inline(always)]
+    fn class_here(policy: &Policy, address: u32) -> Option<u64> {
         Some(policy.class4(u32::from_be(address)))
     }
 
@@ -144,5 +154,5 @@ pub extern "C" fn find_flow4(local: u32, remote: u32, ports: u32, what: u32, jif
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn class_of4(active: u32, address: u32) -> u32 {
-    Policy::of(active).class4(address)
+    Policy::of(active).class4(address) as u32
 }

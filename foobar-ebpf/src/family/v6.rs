@@ -3,7 +3,13 @@
 use foobar_common::{
     failures::FLOWS6 as FAILED,
     flow::{Flow, FlowKey6, FragmentKey},
-    parse::{Address6, Cursor, Datagram, ipv6, protocol, transport::Quoted, words},
+    parse::{
+        Address6, Cursor, Datagram, ipv6,
+        ordinary::{self, Ends, Ordinary},
+        protocol,
+        transport::Quoted,
+        words,
+    },
     reason::Reason,
 };
 
@@ -33,13 +39,18 @@ impl Family for V6 {
     const ICMP: u8 = protocol::ICMPV6;
 
     #[inline(always)]
-    fn ordinary(cursor: Cursor) -> Option<Datagram<Address6>> {
-        ipv6::ordinary(cursor)
+    fn ordinary(frame: Cursor, bytes: u64) -> Option<Ordinary<Address6>> {
+        ordinary::ipv6(frame, bytes)
     }
 
     #[inline(always)]
-    fn class_here(policy: &Policy, address: Address6) -> Option<u32> {
-        policy.class6_of_upper(u64::from_be(address[0]))
+    fn ends(frame: Cursor) -> Option<Ends<Address6>> {
+        ordinary::ends6(frame)
+    }
+
+    #[inline(always)]
+    fn class_here(policy: &Policy, address: Address6) -> Option<u64> {
+        policy.class6_of_upper(u64::from_be(address[0])).map(u64::from)
     }
 
     #[inline(always)]

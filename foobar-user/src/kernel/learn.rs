@@ -7,7 +7,7 @@ use foobar_common::{
         FLOW_CLOSED_BY_PEER, FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_FOREIGN, FLOW_OPENING, Flow,
         FlowKey4, FlowKey6, TICK_SHIFT,
     },
-    tables::{PORT_SERVED, PORTS_TCP, PORTS_UDP, PortEntry},
+    tables::{PORT_SERVED, PORTS_TCP, PORTS_UDP, PortEntry, USED_PORTS_LEN, position_of_port},
 };
 
 use super::{
@@ -27,8 +27,8 @@ const MARGIN: u64 = 5;
 pub(super) struct Flows<'a> {
     v4: BorrowedFd<'a>,
     v6: BorrowedFd<'a>,
-    /// When each local port was last used, by port, TCP before UDP.
-    own_ports: Region,
+    /// When each local port was last used, in the order of the port table.
+    used_ports: Region,
     now: u32,
 }
 
@@ -37,14 +37,15 @@ impl<'a> Flows<'a> {
     pub fn open(
         map: impl Fn(&'static str) -> Result<BorrowedFd<'a>, KernelError>,
     ) -> Result<Self, KernelError> {
-        let own_ports =
-            Region::map(map("OWN_PORTS")?, 0, 2 * (1 << 16) * size_of::<u32>()).map_err(failed)?;
+        let used_ports =
+            Region::map(map("USED_PORTS")?, 0, USED_PORTS_LEN as usize * size_of::<u32>())
+                .map_err(failed)?;
         let hz = clock::hz();
         let jiffies = clock::jiffies(hz) - MARGIN * hz;
         Ok(Flows {
             v4: map("FLOWS4")?,
             v6: map("FLOWS6")?,
-            own_ports,
+            used_ports,
             now: (jiffies >> TICK_SHIFT) as u32 | 1,
         })
     }
@@ -102,10 +103,10 @@ impl<'a> Flows<'a> {
             _ => return Ok(()),
         }
         if flow.state != FLOW_FOREIGN {
-            let index =
-                usize::from(connection.local.1) | usize::from(connection.protocol != TCP) << 16;
-            self.own_ports
-                .word(index * size_of::<u32>())
+            let first = if connection.protocol == TCP { PORTS_TCP } else { PORTS_UDP };
+            let position = position_of_port(first, local_port) as usize;
+            self.used_ports
+                .word(position * size_of::<u32>())
                 .store(self.now, std::sync::atomic::Ordering::Relaxed);
         }
         Ok(())

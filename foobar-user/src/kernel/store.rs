@@ -29,7 +29,7 @@ pub(super) const PERSISTENT: [&str; 22] = [
     "SLOT_PORTS",
     "FLOWS4",
     "FLOWS6",
-    "OWN_PORTS",
+    "USED_PORTS",
     "FRAGMENTS",
     "BUCKETS",
     "EVENTS",

@@ -25,6 +25,7 @@ use crate::kernel::{
     error::{ErrorKind, KernelError},
     folders,
     messages::Messages,
+    shape::TABLE_SECTION,
     sys::{
         self,
         map::{self, MapSpec},
@@ -40,15 +41,12 @@ pub(in crate::kernel) const TRACING: [(&str, &str); 4] = [
     ("tcp_send_reset", "tcp_send_reset"),
 ];
 
-/// What the section of a table is named, in front of the name of the table.
-const SECTION: &str = ".bss.";
-
 /// What is set before load.
 pub(super) struct Settings<'a> {
     pub features: u32,
     pub capacities: Capacities,
     pub timeouts: FlowTimeouts,
-    /// Bytes of each table of the policy.
+    /// Bytes of each table: those of the policy, and [`foobar_common::tables::USED_PORTS_LEN`], which may be pinned.
     pub tables: Vec<(&'static str, usize)>,
     /// Where the tables are pinned while the programs are loaded.
     pub folder: PathBuf,
@@ -95,10 +93,10 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     for &(name, size) in &settings.sizes {
         loader.map_max_entries(name, size);
     }
+    let tables = Tables::create(&settings.tables, &settings.pinned, &settings.folder)?;
     for (name, path) in &settings.pinned {
         loader.map_pin_path(name, path.as_path());
     }
-    let tables = Tables::create(&settings.tables, &settings.folder)?;
     for (section, path) in &tables.pins {
         loader.map_pin_path(section, path.as_path());
     }
@@ -136,7 +134,7 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     Ok(Loaded { maps, messages, ingress, egress, observers, tracing, facts })
 }
 
-/// The tables of the policy, made by us so that they can be mapped into this process, and pinned for as long as this value lives: aya
+/// The tables, made by us so that they can be mapped into this process, and pinned for as long as this value lives, unless they are to last: aya
 /// takes a map that it did not make from a pin.
 struct Tables {
     /// By the names that the object has for them.
@@ -145,28 +143,38 @@ struct Tables {
 }
 
 impl Tables {
-    fn create(tables: &[(&'static str, usize)], folder: &Path) -> Result<Self, KernelError> {
+    fn create(
+        tables: &[(&'static str, usize)],
+        lasting: &[(&'static str, PathBuf)],
+        folder: &Path,
+    ) -> Result<Self, KernelError> {
         let mut made = Tables { pins: Vec::new(), folder: folder.to_owned() };
         // A process that was killed meanwhile may have left some.
         let _ = folders::remove(folder);
         folders::make(folder)?;
         for &(name, bytes) in tables {
-            let path = folder.join(name);
-            let spec = MapSpec::array(bytes, 1, BPF_F_MMAPABLE);
-            map::create(&spec, name, None)
-                .and_then(|table| sys::object::pin(table.as_fd(), &path))
-                .map_err(|error| {
-                    KernelError::call(format!("cannot create the table {name}"), error)
-                })?;
-            made.pins.push((format!("{SECTION}{name}"), path));
+            let lasting = lasting.iter().find(|(other, _)| *other == name);
+            let path = lasting.map_or_else(|| folder.join(name), |(_, path)| path.clone());
+            create_pinned(name, bytes, &path)?;
+            made.pins.push((format!("{TABLE_SECTION}{name}"), path));
         }
         Ok(made)
     }
 }
 
+/// Makes a table and pins it, unless there is one.
+fn create_pinned(name: &str, bytes: usize, path: &Path) -> Result<(), KernelError> {
+    if path.exists() {
+        return Ok(());
+    }
+    map::create(&MapSpec::array(bytes, 1, BPF_F_MMAPABLE), name, None)
+        .and_then(|table| sys::object::pin(table.as_fd(), path))
+        .map_err(|error| KernelError::call(format!("cannot create the table {name}"), error))
+}
+
 /// The name of a map: that of a table is its section's.
 fn map_name(name: &str) -> &str {
-    name.strip_prefix(SECTION).unwrap_or(name)
+    name.strip_prefix(TABLE_SECTION).unwrap_or(name)
 }
 
 impl Drop for Tables {

@@ -18,7 +18,7 @@ use std::{
 
 use foobar_common::{
     flow::FlowTimeouts,
-    tables::{Capacities, Generation, Root},
+    tables::{Capacities, Generation, Root, USED_PORTS_LEN},
 };
 pub(super) use load::TRACING;
 
@@ -107,11 +107,13 @@ impl Instance {
         } else {
             btf::sock_offsets()
         };
+        let mut tables = tables::sizes(&capacities, policy.features);
+        tables.push(("USED_PORTS", USED_PORTS_LEN as usize * size_of::<u32>()));
         let loaded = load::load(&load::Settings {
             features: policy.features,
             capacities,
             timeouts: purpose.timeouts,
-            tables: tables::sizes(&capacities, policy.features),
+            tables,
             folder: purpose.folder.clone(),
             sizes,
             pinned: purpose.pinned.clone(),

@@ -7,8 +7,8 @@ use std::{
 };
 
 use foobar_common::tables::{
-    Capacities, Cell, GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PortEntry, Root,
-    feature, most,
+    Capacities, Cell, GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PORTS_TCP, PORTS_UDP,
+    PortEntry, Root, feature, most, position_of_port,
 };
 
 use crate::{
@@ -135,10 +135,10 @@ pub(super) fn write(
     policy: &Compiled,
 ) -> Result<(), (&'static str, io::Error)> {
     let writer = Writer { maps, generation };
-    writer.table("PORTS", PORTS_LEN, &policy.ports)?;
+    writer.ports("PORTS", &policy.ports)?;
     if let Some(ports) = policy.egress_ports.as_deref().filter(|_| features & feature::EGRESS != 0)
     {
-        writer.table("EGRESS_PORTS", PORTS_LEN, ports)?;
+        writer.ports("EGRESS_PORTS", ports)?;
     }
     writer.sources4(capacities, policy)?;
     writer.sources6(capacities, policy)?;
@@ -166,6 +166,26 @@ impl Writer<'_> {
         };
         region.write(0, values);
         Ok(())
+    }
+
+    /// Writes a port table. The compiler has the entries in the order of port numbers, the packet path looks them up by ports as they stand in
+    /// a packet.
+    fn ports(
+        &self,
+        name: &'static str,
+        entries: &[PortEntry],
+    ) -> Result<(), (&'static str, io::Error)> {
+        let mut turned = entries.to_vec();
+        for first in [PORTS_TCP, PORTS_UDP] {
+            for port in 0..=u16::MAX {
+                let from = entries.get((first + u32::from(port)) as usize);
+                let to = turned.get_mut(position_of_port(first, port.to_be()) as usize);
+                if let (Some(from), Some(to)) = (from, to) {
+                    *to = *from;
+                }
+            }
+        }
+        self.table(name, PORTS_LEN, &turned)
     }
 
     /// Writes the IPv4 table.

@@ -2,7 +2,7 @@
 //!
 //! A small table wants a small index that stays in the cache, so the buckets span only the part of the address space that
 //! has ranges, and there are about one to two of them for each range, up to 65,536, but so many that a bucket spans 16 bits of an IPv4
-//! address, or 48 of the upper half of an IPv6 address. A large table, which is in no cache, wants the ranges of a bucket within a
+//! address, or 47 of the upper half of an IPv6 address. A large table, which is in no cache, wants the ranges of a bucket within a
 //! cache line or two: it has more.
 
 use foobar_common::tables::{IndexEntry, SLOT_SHIFT, WORD_SHIFT6};
@@ -126,7 +126,7 @@ mod tests {
                 let starts = random(count, bits);
                 let (_, buckets) = check(&starts);
                 assert!(
-                    buckets as u64 <= MAX_BUCKETS && buckets <= (4 * starts.len()).max(1 << 16),
+                    buckets as u64 <= MAX_BUCKETS && buckets <= (4 * starts.len()).max(1 << 17),
                     "{buckets} for {}",
                     starts.len()
                 );
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(check(&[0]).1, 1);
         assert_eq!(check(&[0, u64::MAX]).0, Shape { base: u64::MAX, shift: 0, last: 0, below: 7 });
         let (shape, buckets) = check(&[0, 1, u64::MAX]);
-        assert_eq!((shape.shift, buckets), (WORD_SHIFT6, 1 << 16));
+        assert_eq!((shape.shift, buckets), (WORD_SHIFT6, 1 << 17));
         check(&[0, u64::MAX - 1, u64::MAX]);
         // All in one bucket but one.
         check(&[0, 1, 2, 3, 4, 5, 6, 7, u64::MAX]);

@@ -122,7 +122,7 @@ impl Form {
 
 #[cfg(test)]
 mod tests {
-    use foobar_common::tables::{INTERVAL, slot_of_class, slot_of_start};
+    use foobar_common::tables::{Interval, slot_of_class, slot_of_start};
 
     use super::*;
 
@@ -131,11 +131,12 @@ mod tests {
         let offset = address - shape.base;
         let bucket = (offset >> shape.shift).min(shape.last);
         let entry = index[bucket as usize];
-        if entry.value & INTERVAL != 0 {
-            return entry.class_by_interval(offset - (bucket << shape.shift)) as u16;
-        }
         if entry.inside == 0 {
             return entry.value as u16;
+        }
+        let interval = Interval::of(entry).class((offset - (bucket << shape.shift)).into());
+        if let Some(class) = interval {
+            return class;
         }
         let (many, inside) = (entry.inside & MANY_CLASSES, entry.inside & !MANY_CLASSES);
         let offset = (offset - (bucket << shape.shift)).min(0xffff) as u16;
