@@ -368,7 +368,7 @@ fn counted(scrape: &Scrape) -> Tally {
 }
 
 #[test]
-fn every_request_is_counted_once() {
+fn slow_every_request_is_counted_once() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let mut site = Site::new(&lan);

@@ -40,7 +40,7 @@ fn configurations() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn a_damaged_configuration_is_refused_and_the_last_good_one_serves() {
+fn slow_a_damaged_configuration_is_refused_and_the_last_good_one_serves() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let (friend, stranger) = (lan.client(10), lan.client(66));

@@ -45,7 +45,7 @@ fn is_refused(daemon: &Daemon<'_>, stranger: &Netns, arguments: &[&str], reason:
 }
 
 #[test]
-fn a_full_or_read_only_disk_changes_nothing() {
+fn slow_a_full_or_read_only_disk_changes_nothing() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let (friend, stranger) = (lan.client(10), lan.client(66));

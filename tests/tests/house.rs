@@ -49,6 +49,45 @@ fn a_file_is_short_or_says_why_it_is_not() {
 }
 
 #[test]
+fn a_prefix_alone_keeps_a_test_out_of_the_quick_tier() {
+    let profile = fs::read_to_string(root().join(".config/nextest.toml")).expect("the profiles");
+    let filters: Vec<_> =
+        profile.lines().filter(|line| line.starts_with("default-filter")).collect();
+    assert_eq!(
+        filters,
+        ["default-filter = 'not test(/(^|::)slow_/)'"],
+        "a tier is a prefix, so that a new test is quick and everything runs in the full test"
+    );
+    let mut files = Vec::new();
+    for folder in ["bench", "foobar-common", "foobar-user", "site", "tests", "xtask"] {
+        sources(&root().join(folder), &mut files);
+    }
+    let mut slow = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a source");
+        let mut is_test = false;
+        for line in text.lines().map(str::trim_start) {
+            let name = line.trim_start_matches("async ").strip_prefix("fn ");
+            match name.and_then(|name| name.split_once('(')) {
+                Some((name, _)) if is_test => {
+                    slow += usize::from(name.starts_with("slow_"));
+                    // `cargo test --skip slow_` takes the word wherever it stands, nextest at the beginning.
+                    assert!(
+                        !name.contains("slow_") || name.starts_with("slow_"),
+                        "{}: {name}: `slow_` begins a name or is not in it",
+                        file.display()
+                    );
+                    is_test = false;
+                }
+                Some(_) => is_test = false,
+                None => is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test"),
+            }
+        }
+    }
+    assert!(slow > 20, "{slow} tests in the slow tier: are they found at all?");
+}
+
+#[test]
 fn each_dependency_is_accounted_for() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
     let document = fs::read_to_string(root().join("docs/dependencies.md")).expect("the list");

@@ -40,7 +40,7 @@ fn is_filtered(server: &Netns, interface: &str) -> bool {
 }
 
 #[test]
-fn what_is_made_anew_renamed_or_added_is_filtered() {
+fn slow_what_is_made_anew_renamed_or_added_is_filtered() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let peer = Netns::new();

@@ -116,7 +116,7 @@ fn a_pause_fills_the_bucket_up_to_the_burst() {
 }
 
 #[test]
-fn a_slow_rate_keeps_to_itself_however_long_the_pause() {
+fn a_low_rate_keeps_to_itself_however_long_the_pause() {
     let programs = CompiledPolicy::of(RULES).load();
     let open = opening(from4(WORLD.v4), 22);
     assert_eq!(passing(&programs, &open, 150, 0, ConnectionLimit), 100);

@@ -116,7 +116,7 @@ fn send_raw(socket: &Path, bytes: &[u8]) {
 }
 
 #[test]
-fn whatever_is_asked_the_daemon_goes_on() {
+fn slow_whatever_is_asked_the_daemon_goes_on() {
     let requests =
         env::var("FOOBAR_REQUESTS").map_or(REQUESTS, |number| number.parse().expect("a number"));
     let seed = fastrand::u64(..);

@@ -137,7 +137,7 @@ fn only_what_is_needed_stays_and_it_is_enough() {
 
 /// The service unit limits capabilities from the first instruction on.
 #[test]
-fn the_capabilities_of_the_service_unit_are_enough() {
+fn slow_the_capabilities_of_the_service_unit_are_enough() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/foobar.service");

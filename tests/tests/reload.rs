@@ -161,7 +161,7 @@ fn a_daemon_that_dies_meanwhile_changes_nothing_about_that() {
 
 /// Killed right after the change, in the middle of the window, right before its end and behind it; twice in one window.
 #[test]
-fn whenever_the_daemon_dies_in_the_window_the_change_is_taken_back() {
+fn slow_whenever_the_daemon_dies_in_the_window_the_change_is_taken_back() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let friend = lan.client(10);

@@ -67,7 +67,7 @@ fn kilobytes(process: u32, field: &str) -> u64 {
 }
 
 #[test]
-fn five_thousand_half_open_connections_and_few_descriptors_hold_up_nobody_else() {
+fn slow_five_thousand_half_open_connections_and_few_descriptors_hold_up_nobody_else() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let (flooder, friend, stranger) = (lan.client(10), lan.client(11), lan.client(66));

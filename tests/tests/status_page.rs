@@ -134,7 +134,7 @@ fn the_page_shows_what_happens_and_asks_nobody_else() {
 }
 
 #[test]
-fn a_page_that_nobody_sees_asks_nothing() {
+fn slow_a_page_that_nobody_sees_asks_nothing() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let daemon = Daemon::start(&lan.server, CONFIGURATION);

@@ -30,7 +30,7 @@ fn becomes(what: &str, daemon: &Daemon<'_>, client: &Netns, port: u16, open: boo
 }
 
 #[test]
-fn changed_files_are_read_however_they_are_changed() {
+fn slow_changed_files_are_read_however_they_are_changed() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let (friend, other) = (lan.client(10), lan.client(11));

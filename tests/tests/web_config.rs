@@ -87,7 +87,7 @@ const WITH_CERTIFICATE: [&str; 6] =
 const WITH_PASSWORD: [&str; 2] = ["--user", "alice:open sesame"];
 
 #[test]
-fn prometheus_scrapes_over_mutual_tls_with_a_password_and_nobody_else_does() {
+fn slow_prometheus_scrapes_over_mutual_tls_with_a_password_and_nobody_else_does() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let mut daemon = Daemon::prepare(&lan.server, &configuration("web_config = \"web.yml\""));

@@ -126,7 +126,7 @@ fn of_those_who_saw_the_same_generation_one_wins() {
 
 /// A daemon that dies while changes come in: what it has acknowledged is there, and nothing that nobody asked for.
 #[test]
-fn a_killed_daemon_forgets_nothing_that_it_has_acknowledged() {
+fn slow_a_killed_daemon_forgets_nothing_that_it_has_acknowledged() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let mut daemon = Daemon::start(&lan.server, Daemon::FRIENDS_TO_WEB);

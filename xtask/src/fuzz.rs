@@ -74,7 +74,7 @@ fn control(built: &[Executable], number: u32) -> Result<()> {
     let number = number.to_string();
     let foobar = build::foobar(built)?;
     for (name, kind, test, variable) in [
-        ("mutated", "test", "whatever_is_asked_the_daemon_goes_on", "FOOBAR_REQUESTS"),
+        ("mutated", "test", "slow_whatever_is_asked_the_daemon_goes_on", "FOOBAR_REQUESTS"),
         (
             "foobar_user",
             "lib",

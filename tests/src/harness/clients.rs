@@ -1,7 +1,7 @@
 //! Clients with time limits.
 
 use std::{
-    io,
+    io::{self, Write as _},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     time::Duration,
@@ -77,6 +77,29 @@ impl Curl<'_> {
         let (body, status) = output.stdout.rsplit_once('\n').expect("the status that curl wrote");
         Ok(Fetched { status: status.parse().expect("a status"), body: body.to_owned() })
     }
+}
+
+/// Fetches a page in clear over a connection of its own, without a process of its own: to be asked again and again. What a real
+/// client makes of a page is asked with [`curl`].
+///
+/// # Errors
+/// What the kernel said, also where nothing came for twenty seconds; `InvalidData` where the answer is no HTTP.
+pub fn fetch(namespace: &Netns, address: &str, path: &str) -> io::Result<Fetched> {
+    let limit = Duration::from_secs(20);
+    let address: SocketAddr = address.parse().expect("an address and a port");
+    let answer = namespace.enter(|| {
+        let mut connection = TcpStream::connect_timeout(&address, limit)?;
+        connection.set_read_timeout(Some(limit))?;
+        // HTTP/1.0: the answer is neither compressed nor in pieces, and ends with the connection.
+        write!(connection, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+        io::read_to_string(&connection)
+    })?;
+    let parts = || {
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Fetched { status, body: body.to_owned() })
+    };
+    parts().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, answer.clone()))
 }
 
 /// Opens a TCP connection from inside the namespace and closes it.

@@ -10,7 +10,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    Control, Netns, Output, Process, Scrape, curl, eventually, foobar_binary, leaks::unpin,
+    Control, Netns, Output, Process, Scrape, eventually, fetch, foobar_binary, leaks::unpin,
     tag::Tag, try_run,
 };
 
@@ -123,8 +123,12 @@ from = ["friends"]
             if let Some(status) = process.ended() {
                 panic!("the daemon {id} ended ({status}):\n{}", process.log());
             }
+            if !self.runtime_dir().join("control.sock").exists() {
+                // Processes that ask in vain would only take the daemon's time.
+                return Err(None);
+            }
             let status = self.foobar(&["status"]);
-            if status.code == Some(0) { Ok(()) } else { Err(status) }
+            if status.code == Some(0) { Ok(()) } else { Err(Some(status)) }
         });
     }
 
@@ -172,8 +176,7 @@ from = ["friends"]
     /// # Panics
     /// If it cannot be fetched.
     pub fn scrape(&self) -> Scrape {
-        let page = curl(self.namespace).get(&format!("http://{}/metrics", Self::METRICS));
-        let page = page.expect("the page /metrics");
+        let page = fetch(self.namespace, Self::METRICS, "/metrics").expect("the page /metrics");
         assert_eq!(page.status, 200, "{}", page.body);
         Scrape::parse(&page.body)
     }

@@ -23,7 +23,7 @@ mod tag;
 mod wait;
 
 pub use chromium::Chromium;
-pub use clients::{Curl, Fetched, curl, python, tcp_connects};
+pub use clients::{Curl, Fetched, curl, fetch, python, tcp_connects};
 pub use command::{Output, foobar_binary, run, try_run};
 pub use control::Control;
 pub use daemon::Daemon;

@@ -22,7 +22,7 @@ fn configuration() -> String {
 }
 
 #[test]
-fn every_request_to_every_server_is_counted_once() {
+fn slow_every_request_to_every_server_is_counted_once() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let client = lan.client(10);

@@ -97,7 +97,7 @@ impl Site<'_> {
 }
 
 #[test]
-fn every_handshake_is_counted_once() {
+fn slow_every_handshake_is_counted_once() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let client = lan.client(10);

@@ -150,7 +150,7 @@ fn connections_are_counted_by_the_kernels_own_states() {
 
 /// Two sets of rules that need different programs, so that each change is a new instance.
 #[test]
-fn no_connection_is_missed_or_counted_twice_while_instances_and_processes_change() {
+fn slow_no_connection_is_missed_or_counted_twice_while_instances_and_processes_change() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let client = lan.client(10);

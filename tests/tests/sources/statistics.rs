@@ -147,7 +147,7 @@ server {
 const UPSTREAM: &str = "access_log off; server { listen 127.0.0.1:8082; client_max_body_size 4m; location / { return 204; } }";
 
 #[test]
-fn nginx_counts_exactly_through_reloads_and_an_upgrade() {
+fn slow_nginx_counts_exactly_through_reloads_and_an_upgrade() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let _upstream = Server::nginx(&lan.server, folder(), UPSTREAM, &["127.0.0.1:8082"]);
@@ -247,7 +247,7 @@ CustomLog FOLDER/access.log "%>s %r" env=!polled
 const APACHE_LOSES: f64 = 0.3;
 
 #[test]
-fn apache_counts_through_a_graceful_restart() {
+fn slow_apache_counts_through_a_graceful_restart() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let _upstream = Server::nginx(&lan.server, self::folder(), UPSTREAM, &["127.0.0.1:8082"]);
@@ -311,7 +311,7 @@ const CLASSES: [(char, &str); 5] =
     [('1', "1xx"), ('2', "2xx"), ('3', "3xx"), ('4', "4xx"), ('5', "5xx")];
 
 #[test]
-fn haproxy_counts_a_frontend_by_class() {
+fn slow_haproxy_counts_a_frontend_by_class() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let _upstream = Server::nginx(&lan.server, self::folder(), UPSTREAM, &["127.0.0.1:8082"]);

@@ -2,18 +2,23 @@
 
 mod summary;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode, thread};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{build, command, setup, workspace};
+
+/// Tests that run at the same time for each core in the quick tier: most of what it is made of waits for a timer or a process.
+const QUICK_TESTS_PER_CORE: usize = 4;
+/// Frames of the model test in the quick tier, instead of 20,000.
+const QUICK_FRAMES: &str = "4000";
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args, Default)]
 pub struct Args {
     /// Only tests whose name contains this
     filter: Option<String>,
-    /// Without the tests that have `slow` in their name
+    /// Without the tests whose name begins with `slow_`, and with fewer random frames
     #[arg(long)]
     quick: bool,
     /// Without the tests that need root, the kernel or a web server
@@ -40,17 +45,29 @@ pub fn test(args: &Args) -> Result<ExitCode> {
     let foobar = build::foobar(&build::tests()?)?;
     let mut tests = workspace::cargo();
     tests.env("FOOBAR_BIN", foobar).env("PATH", command::search_path());
+    if args.quick && env::var_os("FOOBAR_FRAMES").is_none() {
+        tests.env("FOOBAR_FRAMES", QUICK_FRAMES);
+    }
     let status = if command::find("cargo-nextest").is_some() {
         if args.filter.is_none() {
             doctests(args)?;
         }
         tests.args(["nextest", "run", "--no-fail-fast"]).args(packages(args));
-        tests.arg("--").args(names(args)).status().context("cannot start cargo nextest")?
+        if args.quick {
+            let cores = thread::available_parallelism().map_or(1, usize::from);
+            // The profile says which tests these are: .config/nextest.toml.
+            tests.args(["--profile=quick", "--test-threads"]);
+            tests.arg((cores * QUICK_TESTS_PER_CORE).to_string());
+        }
+        tests.args(&args.filter).status().context("cannot start cargo nextest")?
     } else {
         eprintln!("test: no cargo-nextest here, so `cargo test` runs the tests");
         tests.args(["test", "--no-fail-fast"]).args(packages(args));
         // What tests measure is worth reading although they pass, as .config/nextest.toml says to nextest.
-        tests.args(["--", "--show-output"]).args(names(args));
+        tests.args(["--", "--show-output"]).args(&args.filter);
+        if args.quick {
+            tests.args(["--skip", "slow_"]);
+        }
         summary::run(tests)?
     };
     // A runner that was ended by a signal has no code of its own.
@@ -62,12 +79,6 @@ pub fn test(args: &Args) -> Result<ExitCode> {
 fn doctests(args: &Args) -> Result<()> {
     let mut doctests = workspace::cargo();
     command::run(doctests.args(["test", "--quiet", "--doc"]).args(packages(args)))
-}
-
-/// Which tests of a binary.
-fn names(args: &Args) -> Vec<&str> {
-    let quick = if args.quick { ["--skip", "slow"].as_slice() } else { &[] };
-    args.filter.as_deref().into_iter().chain(quick.iter().copied()).collect()
 }
 
 /// Which packages: all but the kernel programs, which run nowhere but in the kernel.

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_watcher_loses_the_oldest() {
+    async fn a_watcher_that_lags_loses_the_oldest() {
         let feed = Arc::new(Feed::default());
         let mut watcher = feed.watch(WatchQuery::default()).unwrap();
         (0..BACKLOG as u32 + 10).for_each(|number| feed.send(event(number)));

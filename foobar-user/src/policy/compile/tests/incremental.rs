@@ -62,7 +62,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn steps_and_leaps_end_at_the_same_place(mut policy in any_policy(), steps in vec(step(), 1..12)) {
+    fn slow_steps_and_leaps_end_at_the_same_place(mut policy in any_policy(), steps in vec(step(), 1..12)) {
         let mut compiler = Compiler::new(250);
         let (mut labels, mut slots) = (Labels::new(), Slots::default());
         for step in &steps {
