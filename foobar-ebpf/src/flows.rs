@@ -27,6 +27,18 @@ pub fn is_reply<F: Family>(run: &Run, tuple: &Tuple<F::Address>, closes: bool) -
     F::find(tuple, flags | if closes { CLOSES } else { 0 }, jiffies)
 }
 
+/// The same for an ordinary packet.
+#[inline(always)]
+pub fn is_reply_here<F: Family>(
+    run: &Run,
+    policy: &Policy,
+    tuple: &Tuple<F::Address>,
+    closes: bool,
+) -> bool {
+    let (flags, jiffies) = run.parts();
+    F::find_here(tuple, policy.epoch(), flags | if closes { CLOSES } else { 0 }, jiffies)
+}
+
 /// Whether the server has such a flow at all. Changes nothing.
 #[inline(always)]
 pub fn exists<F: Family>(run: &Run, tuple: &Tuple<F::Address>) -> bool {
@@ -39,13 +51,12 @@ pub fn exists<F: Family>(run: &Run, tuple: &Tuple<F::Address>) -> bool {
 #[inline(always)]
 pub fn find(
     look_up: impl FnOnce() -> Option<*mut Flow>,
+    epoch: u16,
     protocol: u8,
     local_port: u16,
     flags: u32,
     jiffies: u64,
 ) -> bool {
-    let policy = Policy::current();
-    let epoch = policy.generation().flow_epoch as u16;
     let run = Run::traced(flags, jiffies);
     let now = run.ticks();
     let Some(flow) = look_up() else {
@@ -91,7 +102,7 @@ pub fn remember<F: Family>(
         return;
     }
     let now = run.ticks();
-    let epoch = policy.generation().flow_epoch as u16;
+    let epoch = policy.epoch();
     if let Some(flow) = F::flow(tuple) {
         // SAFETY: an entry of an LRU map stays readable until the program ends, even if it is evicted.
         let flow = unsafe { &mut *flow };

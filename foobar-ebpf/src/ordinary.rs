@@ -129,7 +129,7 @@ fn judge_datagram<F: Family>(run: &Run, policy: &Policy, frame: &Arriving) -> Op
         remote_port: ends.source_port,
         protocol: ends.protocol,
     };
-    if !flows::is_reply::<F>(run, &tuple, packet.kind & CLOSES != 0) {
+    if !flows::is_reply_here::<F>(run, policy, &tuple, packet.kind & CLOSES != 0) {
         return Some(cell);
     }
     let transport = transport_of::<F>(ends.protocol);

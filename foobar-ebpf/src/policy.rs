@@ -71,6 +71,12 @@ impl Policy {
         unsafe { read_volatile(&raw const (*ROOT.start()).observing) != 0 }
     }
 
+    /// Flows of another epoch do not count.
+    #[inline(always)]
+    pub fn epoch(&self) -> u16 {
+        self.generation().flow_epoch as u16
+    }
+
     /// Whether packets that are to be dropped pass all the same.
     #[inline(always)]
     pub fn audits(&self) -> bool {

@@ -53,6 +53,8 @@ pub trait Family {
     fn asks_without_address_at(destination_port: u16) -> bool;
     /// Looks for the flow and judges the entry: [`crate::flows::find`]. Verified on its own.
     fn find(tuple: &Tuple<Self::Address>, flags: u32, jiffies: u64) -> bool;
+    /// The same within the calling function, if it is not too much work for it.
+    fn find_here(tuple: &Tuple<Self::Address>, epoch: u16, flags: u32, jiffies: u64) -> bool;
     /// The remembered flow.
     fn flow(tuple: &Tuple<Self::Address>) -> Option<*mut Flow>;
     /// Remembers a flow.
@@ -69,4 +71,31 @@ pub trait Family {
     fn bucket_source(address: Self::Address) -> ([u32; 2], u32);
     /// Whether these UDP ports (host byte order) are those of a DHCP reply to this destination.
     fn is_dhcp_reply(source_port: u16, destination_port: u16, destination: Self::Address) -> bool;
+}
+
+/// Two words of four bytes as one of eight, the first in front.
+#[inline(always)]
+fn pair(first: u32, second: u32) -> u64 {
+    if cfg!(target_endian = "little") {
+        first as u64 | (second as u64) << 32
+    } else {
+        (first as u64) << 32 | second as u64
+    }
+}
+
+/// Two ports as one word, the local one in front.
+#[inline(always)]
+fn ports(local: u16, remote: u16) -> u32 {
+    if cfg!(target_endian = "little") {
+        local as u32 | (remote as u32) << 16
+    } else {
+        (local as u32) << 16 | remote as u32
+    }
+}
+
+/// Takes them apart again.
+#[inline(always)]
+fn parts(ports: u32) -> (u16, u16) {
+    let (low, high) = (ports as u16, (ports >> 16) as u16);
+    if cfg!(target_endian = "little") { (low, high) } else { (high, low) }
 }

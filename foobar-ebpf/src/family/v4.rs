@@ -12,7 +12,7 @@ use foobar_common::{
     reason::Reason,
 };
 
-use super::{Family, Tuple};
+use super::{Family, Tuple, pair, parts, ports};
 use crate::{failures, flows, maps::FLOWS4, policy::Policy};
 
 /// DHCP (RFC 2131, section 4.1).
@@ -22,15 +22,28 @@ const DHCP_CLIENT: u16 = 68;
 /// IPv4.
 pub struct V4;
 
+/// A key as it is written: in words of eight bytes, for a word that was stored in parts holds up whoever reads it as a whole, as the kernel's
+/// hash does (the processor forwards a store to a load only if it covers it).
+type Key = [u64; 2];
+
+const _: () = assert!(size_of::<Key>() == size_of::<FlowKey4>());
+
+/// The key; `ports` has the local port in front.
 #[inline(always)]
-fn key(tuple: &Tuple<u32>) -> FlowKey4 {
-    FlowKey4 {
-        local: tuple.local,
-        remote: tuple.remote,
-        local_port: tuple.local_port,
-        remote_port: tuple.remote_port,
-        protocol: tuple.protocol as u32,
-    }
+fn key(local: u32, remote: u32, ports: u32, protocol: u8) -> Key {
+    [pair(local, remote), pair(ports, protocol as u32)]
+}
+
+#[inline(always)]
+fn looked_up(key: &Key) -> Option<*mut Flow> {
+    // SAFETY: a key is two such words, and aligned like those.
+    FLOWS4.get_ptr_mut(unsafe { &*(&raw const *key).cast::<FlowKey4>() })
+}
+
+#[inline(always)]
+fn key_of(tuple: &Tuple<u32>) -> Key {
+    let ports = ports(tuple.local_port, tuple.remote_port);
+    key(tuple.local, tuple.remote, ports, tuple.protocol)
 }
 
 impl Family for V4 {
@@ -88,20 +101,29 @@ impl Family for V4 {
 
     #[inline(always)]
     fn find(tuple: &Tuple<u32>, flags: u32, jiffies: u64) -> bool {
-        let ports = tuple.local_port as u32 | (tuple.remote_port as u32) << 16;
+        let ports = ports(tuple.local_port, tuple.remote_port);
         let what = tuple.protocol as u32 | flags << 8;
         find_flow4(tuple.local, tuple.remote, ports, what, jiffies) != 0
     }
 
     #[inline(always)]
+    fn find_here(tuple: &Tuple<u32>, epoch: u16, flags: u32, jiffies: u64) -> bool {
+        let key = key_of(tuple);
+        flows::find(|| looked_up(&key), epoch, tuple.protocol, tuple.local_port, flags, jiffies)
+    }
+
+    #[inline(always)]
     fn flow(tuple: &Tuple<u32>) -> Option<*mut Flow> {
-        FLOWS4.get_ptr_mut(key(tuple))
+        looked_up(&key_of(tuple))
     }
 
     #[inline(always)]
     fn remember(tuple: &Tuple<u32>, flow: &Flow) {
         // An LRU map makes room by itself; the insertion fails only under a race that another CPU won.
-        if FLOWS4.insert(key(tuple), flow, 0).is_err() {
+        let key = key_of(tuple);
+        // SAFETY: as in `looked_up`.
+        let key = unsafe { &*(&raw const key).cast::<FlowKey4>() };
+        if FLOWS4.insert(key, flow, 0).is_err() {
             failures::count(FAILED);
         }
     }
@@ -132,21 +154,16 @@ impl Family for V4 {
     }
 }
 
-/// [`flows::find`] in the table of IPv4 flows; `ports` has the local port in its low half, `what` the protocol in its low 8 bits and
+/// [`flows::find`] in the table of IPv4 flows; `ports` has the local port in front, `what` the protocol in its low 8 bits and
 /// the flags above. A global function: the kernel verifies it once, for any arguments. The key is not handed over as a whole:
 /// it would take the caller's stack, and kernels before 6.2 take a key of a map from this function's own stack alone.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn find_flow4(local: u32, remote: u32, ports: u32, what: u32, jiffies: u64) -> u32 {
-    let tuple = Tuple {
-        local,
-        remote,
-        local_port: ports as u16,
-        remote_port: (ports >> 16) as u16,
-        protocol: what as u8,
-    };
-    let look_up = || FLOWS4.get_ptr_mut(key(&tuple));
-    flows::find(look_up, tuple.protocol, tuple.local_port, what >> 8, jiffies) as u32
+    let key = key(local, remote, ports, what as u8);
+    let (local_port, _) = parts(ports);
+    let epoch = Policy::current().epoch();
+    flows::find(|| looked_up(&key), epoch, what as u8, local_port, what >> 8, jiffies) as u32
 }
 
 /// [`Policy::class4`] in the generation that the packet was given. A global function: the kernel verifies it once, for any

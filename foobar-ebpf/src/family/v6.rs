@@ -13,7 +13,7 @@ use foobar_common::{
     reason::Reason,
 };
 
-use super::{Family, Tuple};
+use super::{Family, Tuple, pair, ports};
 use crate::{failures, flows, maps::FLOWS6, policy::Policy};
 
 /// DHCPv6 (RFC 8415, section 7.2).
@@ -23,15 +23,23 @@ const DHCP_CLIENT: u16 = 546;
 /// IPv6.
 pub struct V6;
 
+/// A key as it is written: in words of eight bytes, as in [`super::v4`].
+type Key = [u64; 5];
+
+const _: () = assert!(size_of::<Key>() == size_of::<FlowKey6>());
+
 #[inline(always)]
-fn key(tuple: &Tuple<Address6>) -> FlowKey6 {
-    FlowKey6 {
-        local: words(tuple.local),
-        remote: words(tuple.remote),
-        local_port: tuple.local_port,
-        remote_port: tuple.remote_port,
-        protocol: tuple.protocol as u32,
-    }
+fn key(tuple: &Tuple<Address6>) -> Key {
+    let ([local, local_low], [remote, remote_low]) = (tuple.local, tuple.remote);
+    let ports = ports(tuple.local_port, tuple.remote_port);
+    [local, local_low, remote, remote_low, pair(ports, tuple.protocol as u32)]
+}
+
+/// The same as the map has it.
+#[inline(always)]
+fn in_map(key: &Key) -> &FlowKey6 {
+    // SAFETY: a key is five such words, and aligned like those.
+    unsafe { &*(&raw const *key).cast::<FlowKey6>() }
 }
 
 impl Family for V6 {
@@ -88,18 +96,23 @@ impl Family for V6 {
 
     #[inline(always)]
     fn find(tuple: &Tuple<Address6>, flags: u32, jiffies: u64) -> bool {
-        find_flow6(&key(tuple), flags, jiffies) != 0
+        find_flow6(in_map(&key(tuple)), flags, jiffies) != 0
+    }
+
+    #[inline(always)]
+    fn find_here(tuple: &Tuple<Address6>, _epoch: u16, flags: u32, jiffies: u64) -> bool {
+        Self::find(tuple, flags, jiffies)
     }
 
     #[inline(always)]
     fn flow(tuple: &Tuple<Address6>) -> Option<*mut Flow> {
-        FLOWS6.get_ptr_mut(key(tuple))
+        FLOWS6.get_ptr_mut(in_map(&key(tuple)))
     }
 
     #[inline(always)]
     fn remember(tuple: &Tuple<Address6>, flow: &Flow) {
         // An LRU map makes room by itself; the insertion fails only under a race that another CPU won.
-        if FLOWS6.insert(key(tuple), flow, 0).is_err() {
+        if FLOWS6.insert(in_map(&key(tuple)), flow, 0).is_err() {
             failures::count(FAILED);
         }
     }
@@ -145,10 +158,10 @@ pub extern "C" fn find_flow6(key: *const FlowKey6, flags: u32, jiffies: u64) -> 
     let (protocol, local_port) = unsafe { ((*key).protocol as u8, (*key).local_port) };
     // Onto this function's own stack: kernels before 6.2 take no other key of a map.
     // SAFETY: as above; a key is five words of eight bytes and aligned like those.
-    let copy = unsafe { key.cast::<[u64; 5]>().read_volatile() };
-    // SAFETY: the copy of a key.
-    let key = unsafe { &*(&raw const copy).cast::<FlowKey6>() };
-    flows::find(|| FLOWS6.get_ptr_mut(key), protocol, local_port, flags, jiffies) as u32
+    let copy = unsafe { key.cast::<Key>().read_volatile() };
+    let epoch = Policy::current().epoch();
+    flows::find(|| FLOWS6.get_ptr_mut(in_map(&copy)), epoch, protocol, local_port, flags, jiffies)
+        as u32
 }
 
 /// [`Policy::class6`] in the generation that the packet was given. A global function: the kernel verifies it once, for any
