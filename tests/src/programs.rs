@@ -4,7 +4,10 @@ use std::{net::IpAddr, path::Path};
 
 use foobar_common::reason::{Reason, Verdict};
 use foobar_user::{
-    kernel::{Direction as Hook, Sandbox, Timeouts, TraceRequest, hz},
+    kernel::{
+        Direction as Hook, Sandbox, Timeouts, TraceRequest, hz,
+        measure::{Action, Subject},
+    },
     policy::{Config, Labels, Lists, Loaded, Policy, Slots, compile},
 };
 
@@ -144,6 +147,30 @@ impl Programs {
             rule: meaning.rule.map(str::to_owned),
             audited: traced.audited,
         }
+    }
+
+    /// What the program says of a frame that arrives as a driver hands it over, with no request to trace it, at the kernel's own time: whether it
+    /// goes on, and the reason that was counted.
+    ///
+    /// # Panics
+    /// If the kernel refuses to run it, or not exactly one counter counts one packet of this length.
+    pub fn arrives_live(&self, frame: &[u8]) -> (Verdict, Reason) {
+        let counters = || self.sandbox.counters(COUNTERS).expect("counters").ingress;
+        let before = counters();
+        let program = Subject::ingress(&self.sandbox).expect("the ingress program");
+        let verdict = program.run(frame, 1).expect("a run").verdict;
+        let after = counters();
+        let counted: Vec<_> =
+            (0..after.len()).filter(|&number| after[number] != before[number]).collect();
+        let [number] = counted[..] else { panic!("{} counters changed", counted.len()) };
+        assert_eq!(
+            (after[number].packets, after[number].bytes),
+            (before[number].packets + 1, before[number].bytes + frame.len() as u64)
+        );
+        let number = u16::try_from(number).expect("a counter's number");
+        let meaning = self.labels.describe(number).expect("a counter with a meaning");
+        let verdict = if verdict == Action::Pass as u32 { Verdict::Pass } else { Verdict::Drop };
+        (verdict, meaning.reason)
     }
 
     /// How many frames were counted on their way in and out, by reason.

@@ -63,6 +63,30 @@ fn frames_without_history() {
     );
 }
 
+/// Live packets and traced ones are judged by two programs, made of the same source: they agree on every frame that a driver can hand over.
+#[test]
+fn live_packets_are_judged_like_traced_ones() {
+    /// What BPF_PROG_TEST_RUN takes in one piece, on every kernel: a page less what stands around a frame.
+    const LINEAR: usize = 3000;
+    let programs = CompiledPolicy::of(REFERENCE).load();
+    let is_alone = |row: &Row| {
+        row.setup.is_empty()
+            && !row.name.contains("fragment")
+            && row.step.direction == Direction::Ingress
+            && (14..LINEAR).contains(&row.step.frame.len())
+    };
+    let rows: Vec<Row> = frames::all().into_iter().filter(is_alone).collect();
+    let wrong: Vec<String> = rows
+        .iter()
+        .filter_map(|row| {
+            let found = programs.arrives_live(&row.step.frame);
+            (found != (row.verdict, row.reason)).then(|| format!("{}: {found:?}", row.name))
+        })
+        .collect();
+    assert!(rows.len() > 200, "only {} rows", rows.len());
+    assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+}
+
 /// Before each row with set-up, the programs forget what other rows left.
 #[test]
 fn frames_with_history() {
