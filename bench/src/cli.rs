@@ -48,6 +48,8 @@ struct Args {
 enum Name {
     /// Nanoseconds a packet, by BPF_PROG_TEST_RUN, beside xdp-filter
     Packet,
+    /// Nanoseconds for parts of a filter's work, each in the least program that does it: what a goal cannot go below
+    Ladder,
     /// Nanoseconds, memory and time to load over the number of prefixes; nanoseconds over the number of rules
     Scale,
     /// Live packets dropped: foobar, xdp-filter, nftables, iptables with ipset
@@ -142,11 +144,10 @@ impl Name {
 
 fn measure(name: Name, args: &Args) -> Result<Vec<Table>> {
     let quick = args.quick;
+    let effort = if quick { packet::Effort::QUICK } else { packet::Effort::FULL };
     match name {
-        Name::Packet => {
-            let effort = if quick { packet::Effort::QUICK } else { packet::Effort::FULL };
-            Ok(vec![packet::measure(effort, &args.only)?])
-        }
+        Name::Packet => Ok(vec![packet::measure(effort, &args.only)?]),
+        Name::Ladder => Ok(vec![packet::ladder(effort)?]),
         Name::Scale => scale::measure(quick),
         Name::Live => live::measure(quick),
         Name::Service => service::measure(quick),

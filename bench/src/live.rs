@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use foobar_tests::harness::Netns;
 use foobar_user::kernel::{
     Sandbox,
-    measure::{Action, Attached, Subject},
+    measure::{Action, Attached, Rung, Subject},
 };
 use ipnet::IpNet;
 
@@ -62,6 +62,10 @@ pub fn measure(quick: bool) -> Result<Vec<Table>> {
         subjects.extend(made);
     };
     add(FLOOR, 800_000, &|target| attach(target, &Subject::constant(Action::Drop)?));
+    for rung in [Rung::Counted, Rung::Source] {
+        // The frame matters to flows alone.
+        add(rung.name(), 800_000, &|target| attach(target, &Subject::rung(rung, &[])?));
+    }
     add("foobar", 800_000, &|target| foobar(target, &list, false));
     add("foobar, all features", 800_000, &|target| foobar(target, &list, true));
     add("xdp-filter", 600_000, &|target| {

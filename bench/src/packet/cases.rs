@@ -45,6 +45,11 @@ impl Case {
         (!self.needs_flows || kind != Kind::Peer).then_some(&self.frame)
     }
 
+    /// The frame, if it is of a flow that a firewall has to know.
+    pub fn flow(&self) -> Option<&[u8]> {
+        self.needs_flows.then_some(&self.frame)
+    }
+
     /// The verdict that a firewall has to come to; nothing for those that are none, and where it depends on a random source.
     pub fn expected(&self, kind: Kind) -> Option<Action> {
         (kind != Kind::Floor && self.random.is_none()).then_some(self.verdict)

@@ -4,6 +4,7 @@
 //! thread over that number is the sample. Subjects take turns in each round, and ratios are taken within a round.
 
 mod cases;
+mod ladder;
 mod subjects;
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,6 +12,7 @@ use foobar_user::kernel::measure::{RandomSources, Subject};
 
 use crate::{clock, results::Table};
 use cases::Case;
+pub use ladder::measure as ladder;
 use subjects::Named;
 
 /// The subject that all ratios refer to.
@@ -69,15 +71,28 @@ pub fn measure(effort: Effort, only: &[String]) -> Result<Table> {
     let lists = subjects::Lists::new();
     let subjects = subjects::all(&lists, &mut table.missing)?;
     let cases = cases::all(&lists);
+    let wanted = |case: &Case, subject: &Named| {
+        let is_in = |part: &String| {
+            case.name.contains(part.as_str()) || subject.name.contains(part.as_str())
+        };
+        subject.name == FLOOR || only.iter().all(is_in)
+    };
+    fill(&mut table, effort, &cases, &subjects, wanted)?;
+    Ok(table)
+}
+
+/// Lets the subjects take turns with the cases that are wanted, and adds the rows to the table.
+fn fill(
+    table: &mut Table,
+    effort: Effort,
+    cases: &[Case],
+    subjects: &[Named],
+    wanted: impl Fn(&Case, &Named) -> bool,
+) -> Result<()> {
     let mut turns = Vec::new();
-    for case in &cases {
-        for subject in &subjects {
-            let wanted = |part: &String| {
-                case.name.contains(part.as_str()) || subject.name.contains(part.as_str())
-            };
-            if subject.name == FLOOR || only.iter().all(wanted) {
-                turns.extend(turn(case, subject)?);
-            }
+    for case in cases {
+        for subject in subjects.iter().filter(|subject| wanted(case, subject)) {
+            turns.extend(turn(case, subject)?);
         }
     }
     // The first round fills caches and is not counted.
@@ -90,8 +105,8 @@ pub fn measure(effort: Effort, only: &[String]) -> Result<Table> {
             }
         }
     }
-    summarise(&mut table, &cases, &turns);
-    Ok(table)
+    summarise(table, cases, &turns);
+    Ok(())
 }
 
 /// The case with the subject, if the subject knows the case, after a look at whether the verdict is the expected one: what is

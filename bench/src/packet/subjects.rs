@@ -66,6 +66,11 @@ impl Lists {
         Lists { v4, v6, member4, member6 }
     }
 
+    /// The first ten thousand of each family.
+    pub fn ten_thousand(&self) -> Vec<IpNet> {
+        self.first(TEN_THOUSAND)
+    }
+
     /// The first so many of each family.
     pub fn first(&self, count: usize) -> Vec<IpNet> {
         [&self.v4[..count.min(self.v4.len())], &self.v6[..count.min(self.v6.len())]].concat()
@@ -102,11 +107,13 @@ pub fn all(lists: &Lists, missing: &mut Vec<String>) -> Result<Vec<Named>> {
     Ok(subjects)
 }
 
-fn named(name: &str, kind: Kind, program: Subject) -> Named {
+/// A program under a name.
+pub fn named(name: &str, kind: Kind, program: Subject) -> Named {
     Named { name: name.into(), kind, program, _namespace: None }
 }
 
-fn foobar(name: &str, policy: &Measured) -> Result<Named> {
+/// foobar under a policy; the server has opened a connection.
+pub fn foobar(name: &str, policy: &Measured) -> Result<Named> {
     let sandbox = policy.load().with_context(|| name.to_owned())?;
     open_connection(&sandbox)?;
     Ok(named(name, Kind::Foobar, Subject::ingress(&sandbox)?))

@@ -14,6 +14,8 @@ use crate::kernel::sys;
 const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 /// linux/bpf.h: the immediate is the descriptor of a map.
 const BPF_PSEUDO_MAP_FD: u8 = 1;
+/// linux/bpf.h: the immediate is the descriptor of a map of one element, whose address is meant.
+const BPF_PSEUDO_MAP_VALUE: u8 = 2;
 
 /// Flags and attach type that a program is loaded with. A tail call needs those of the program that it leads to.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,8 @@ pub(super) struct Variant {
 #[derive(Default)]
 pub(super) struct Code {
     instructions: Vec<u64>,
+    /// Jumps to a place that is not known yet: see [`Code::land`].
+    leaving: Vec<usize>,
 }
 
 impl Code {
@@ -74,6 +78,16 @@ impl Code {
         self.push(0x0f, (to, from), 0, 0)
     }
 
+    /// `to -= from`
+    pub fn subtract_register(&mut self, to: u8, from: u8) -> &mut Self {
+        self.push(0x1f, (to, from), 0, 0)
+    }
+
+    /// `to <<= bits`
+    pub fn shift_left(&mut self, to: u8, bits: i32) -> &mut Self {
+        self.push(0x67, (to, 0), 0, bits)
+    }
+
     /// `to &= immediate`
     pub fn and(&mut self, to: u8, immediate: i32) -> &mut Self {
         self.push(0x57, (to, 0), 0, immediate)
@@ -104,6 +118,26 @@ impl Code {
         self.push(0x61, (to, from), offset, 0)
     }
 
+    /// `to = *(u8 *)(from + offset)`
+    pub fn read_byte(&mut self, to: u8, from: u8, offset: i16) -> &mut Self {
+        self.push(0x71, (to, from), offset, 0)
+    }
+
+    /// `to = *(u16 *)(from + offset)`
+    pub fn read_half(&mut self, to: u8, from: u8, offset: i16) -> &mut Self {
+        self.push(0x69, (to, from), offset, 0)
+    }
+
+    /// `to = *(u64 *)(from + offset)`
+    pub fn read_double(&mut self, to: u8, from: u8, offset: i16) -> &mut Self {
+        self.push(0x79, (to, from), offset, 0)
+    }
+
+    /// `*(u64 *)(to + offset) = from`
+    pub fn write_double(&mut self, to: u8, offset: i16, from: u8) -> &mut Self {
+        self.push(0x7b, (to, from), offset, 0)
+    }
+
     /// `*(u32 *)(to + offset) = from`
     pub fn write(&mut self, to: u8, offset: i16, from: u8) -> &mut Self {
         self.push(0x63, (to, from), offset, 0)
@@ -127,6 +161,40 @@ impl Code {
     /// Skips `instructions` if `left > right`.
     pub fn skip_if_greater(&mut self, left: u8, right: u8, instructions: i16) -> &mut Self {
         self.push(0x2d, (left, right), instructions, 0)
+    }
+
+    /// Leaves for where [`Code::land`] says if `left` is the number.
+    pub fn leave_if(&mut self, left: u8, right: i32) -> &mut Self {
+        self.leave(0x15, (left, 0), right)
+    }
+
+    /// The same if `left` is another number.
+    pub fn leave_unless(&mut self, left: u8, right: i32) -> &mut Self {
+        self.leave(0x55, (left, 0), right)
+    }
+
+    /// The same if `left > right`.
+    pub fn leave_if_greater(&mut self, left: u8, right: u8) -> &mut Self {
+        self.leave(0x2d, (left, right), 0)
+    }
+
+    fn leave(&mut self, opcode: u8, registers: (u8, u8), immediate: i32) -> &mut Self {
+        self.leaving.push(self.instructions.len());
+        self.push(opcode, registers, 0, immediate)
+    }
+
+    /// The next instruction is where all jumps that left so far lead to.
+    pub fn land(&mut self) -> &mut Self {
+        for from in std::mem::take(&mut self.leaving) {
+            let skipped = (self.instructions.len() - from - 1) as u64;
+            self.instructions[from] |= (skipped & 0xffff) << 16;
+        }
+        self
+    }
+
+    /// `to = &value` of a map of one element; two instructions.
+    pub fn value(&mut self, to: u8, map: BorrowedFd<'_>) -> &mut Self {
+        self.push(0x18, (to, BPF_PSEUDO_MAP_VALUE), 0, map.as_raw_fd()).push(0, (0, 0), 0, 0)
     }
 
     /// `to = map`; two instructions.

@@ -4,6 +4,7 @@
 
 mod assemble;
 mod flood;
+mod ladder;
 mod slow;
 mod sources;
 
@@ -19,6 +20,7 @@ use super::{
 };
 use assemble::Code;
 pub use flood::Flood;
+pub use ladder::Rung;
 pub use sources::RandomSources;
 
 /// A verdict of an XDP program (`enum xdp_action` of linux/bpf.h).
