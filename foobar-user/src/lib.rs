@@ -7,10 +7,13 @@
 //! - [`policy`]: from the configuration to the tables of the kernel programs; pure.
 //! - [`kernel`]: everything that talks to the kernel, and the only folder that imports aya.
 //! - [`metrics`]: what Prometheus scrapes.
+//! - [`rates`]: connections and requests a second, over the last seconds.
 //! - [`live`]: what `foobar top` and the status page show.
 //! - [`explain`]: what becomes of a packet, and why.
 //! - [`servers`]: what the observed web servers tell of themselves: certificates, statistics.
 //! - [`replay`]: a capture through the real programs, before a policy is put in force.
+//!
+//! They are layers: no two of them use each other, not by way of a third one either (`tests/tests/house.rs` looks).
 
 pub mod cli;
 pub mod control;
@@ -20,6 +23,7 @@ pub mod kernel;
 pub mod live;
 pub mod metrics;
 pub mod policy;
+pub mod rates;
 pub mod replay;
 pub mod servers;
 pub mod state;

@@ -1,6 +1,7 @@
 //! Rules that the whole project keeps, checked on its files.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -110,4 +111,92 @@ fn each_dependency_is_accounted_for() {
         "docs/dependencies.md does not say what these are for: {missing:?}"
     );
     assert!(gone.is_empty(), "docs/dependencies.md lists what is no dependency: {gone:?}");
+}
+
+/// Which modules at the top of foobar-user use which others, tests aside.
+fn uses() -> BTreeMap<String, BTreeSet<String>> {
+    let folder = root().join("foobar-user/src");
+    let lib = fs::read_to_string(folder.join("lib.rs")).expect("lib.rs");
+    let modules: Vec<_> =
+        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let mut files = Vec::new();
+    sources(&folder, &mut files);
+    let mut uses = BTreeMap::new();
+    for file in files {
+        let parts: Vec<_> = file.strip_prefix(&folder).expect("a file below").iter().collect();
+        let parts: Vec<_> = parts.into_iter().filter_map(|part| part.to_str()).collect();
+        let module = parts[0].trim_end_matches(".rs");
+        if !modules.contains(&module) || parts.iter().any(|part| part.starts_with("tests")) {
+            continue;
+        }
+        let text = fs::read_to_string(&file).expect("a source");
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code: String = code
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or_default())
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let used: &mut BTreeSet<String> = uses.entry(module.to_owned()).or_default();
+        for after in code.split("crate::").skip(1) {
+            // `crate::{a::b, c}` as rustfmt breaks it, or `crate::a::b`.
+            let names = match after.strip_prefix('{') {
+                Some(group) => top_level(group),
+                None => vec![first_word(after)],
+            };
+            let others = names.into_iter().filter(|name| *name != module && modules.contains(name));
+            used.extend(others.map(ToOwned::to_owned));
+        }
+    }
+    uses
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+}
+
+/// The first words of the parts of a group of imports, of which `group` begins behind the brace.
+fn top_level(group: &str) -> Vec<&str> {
+    let (mut depth, mut begin, mut parts) = (0, 0, Vec::new());
+    for (at, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                parts.push(&group[begin..at]);
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&group[begin..at]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.into_iter().map(|part| first_word(part.trim_start())).collect()
+}
+
+/// A way from `from` back to `to`, if there is one.
+fn way(uses: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -> Option<Vec<String>> {
+    let mut ways = vec![vec![from.to_owned()]];
+    let mut seen = BTreeSet::new();
+    while let Some(way) = ways.pop() {
+        for next in uses.get(way.last()?).into_iter().flatten() {
+            let longer: Vec<_> = way.iter().chain([next]).cloned().collect();
+            if next == to {
+                return Some(longer);
+            }
+            if seen.insert(next.clone()) {
+                ways.push(longer);
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn modules_are_layers() {
+    let uses = uses();
+    assert!(uses["cli"].contains("control") && uses["daemon"].contains("kernel"), "{uses:?}");
+    let circles: Vec<_> = uses.keys().filter_map(|module| way(&uses, module, module)).collect();
+    assert!(circles.is_empty(), "modules of foobar-user that use each other: {circles:?}");
 }

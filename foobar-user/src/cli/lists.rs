@@ -18,7 +18,8 @@ use super::{
     table::Table,
 };
 use crate::{
-    control::api::{ListEdit, ListEdited, ListEntry, ListStatus},
+    control::api::{ListEdit, ListEdited, ListEntry},
+    live::ListStatus,
     policy::{ListKind, Prefix, prefix::PrefixError},
 };
 

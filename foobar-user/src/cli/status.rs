@@ -14,7 +14,10 @@ use super::{
     print,
     table::Table,
 };
-use crate::control::api::{self, AttachmentStatus, PortStatus};
+use crate::{
+    control::api::{self, PortStatus},
+    live::AttachmentStatus,
+};
 
 /// Shows interfaces, attach modes, the policy in force, lists and rates; warnings first.
 #[derive(Debug, Args)]

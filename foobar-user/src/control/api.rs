@@ -19,6 +19,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::live::{AttachmentStatus, ListStatus};
+
 /// Entries that one answer to [`ListQuery`] holds at most.
 pub const PAGE_ENTRIES: usize = 50_000;
 
@@ -208,42 +210,6 @@ pub struct PolicyStatus {
     /// Seconds until the last change is taken back unless it is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_within_seconds: Option<u64>,
-}
-
-/// A program on an interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttachmentStatus {
-    /// Name of the interface.
-    pub interface: String,
-    /// Its index.
-    pub index: u32,
-    /// Name of the program.
-    pub program: String,
-    /// `native`, `generic`, `tcx` or `clsact`.
-    pub mode: String,
-    /// Asked of the kernel for this answer.
-    pub attached: bool,
-    /// It observes and could not be attached: what it would count is not counted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub missing: bool,
-    /// Why it is not the best mode, or missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
-/// A list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListStatus {
-    /// `allow` or `block`.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-    /// IPv4 entries.
-    pub ipv4: usize,
-    /// IPv6 entries.
-    pub ipv6: usize,
-    /// Whether runtime changes make it differ from the configuration.
-    pub changed: bool,
 }
 
 /// Packets of all interfaces.

@@ -52,7 +52,11 @@ impl Viewer {
                 }
                 () = sleep_until(deadline) => break,
                 message = self.watcher.next() => match message? {
-                    Message::Event(event) => self.blocked.sample(&event),
+                    Message::Event(event) => {
+                        if let Some(dropped) = event.dropped() {
+                            self.blocked.sample(&dropped);
+                        }
+                    }
                     Message::Request(_) | Message::Totals(_) => {}
                 },
             }
@@ -113,10 +117,17 @@ mod tests {
         let first = next().await;
         assert_eq!((first.history.points, first.blocked), (5, Some(Vec::new())));
         let (second, ()) = tokio::join!(next(), async {
-            for source in ["192.0.2.7", "192.0.2.7", "192.0.2.8"] {
+            // What passed, and what goes out, is nobody's drop.
+            for (source, verdict, direction) in [
+                ("192.0.2.7", "drop", "ingress"),
+                ("192.0.2.7", "drop", "ingress"),
+                ("192.0.2.8", "drop", "ingress"),
+                ("192.0.2.9", "pass", "ingress"),
+                ("192.0.2.1", "drop", "egress"),
+            ] {
                 feed.send(Message::Event(Arc::new(Event {
-                    verdict: "drop".to_owned(),
-                    direction: "ingress".to_owned(),
+                    verdict: verdict.to_owned(),
+                    direction: direction.to_owned(),
                     source: Some(source.to_owned()),
                     ..Event::default()
                 })));

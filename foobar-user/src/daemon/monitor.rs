@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     live::{PortReading, Reading, Times},
-    metrics::{RateKind, Series},
+    rates::{RateKind, Series},
 };
 
 /// Time between two readings.

@@ -9,11 +9,10 @@ use super::{
 };
 use crate::{
     control::api::{
-        AttachmentStatus, ConfigLoaded, DaemonStatus, FlowStatus, ListStatus, PacketStatus,
-        PolicyStatus, PortStatus, Status,
+        ConfigLoaded, DaemonStatus, FlowStatus, PacketStatus, PolicyStatus, PortStatus, Status,
     },
     kernel::{self, Attachment, Direction, Failures, Mode as AttachMode},
-    live::{Facts, Warnings},
+    live::{AttachmentStatus, Facts, ListStatus, Warnings},
     metrics::web,
     policy::model::Mode,
 };

@@ -26,12 +26,13 @@ use crate::{
     control::{api::ConfigLoaded, watch::Feed},
     kernel::{self, Engine, FlowTable, KernelError},
     live::Board,
-    metrics::{Connections, Gate, Meaning, Meanings, Sampler},
+    metrics::{Connections, Gate, Meaning, Meanings},
     policy::{
         Labels,
         config::{ObservedProtocol, Requests},
         labels::CounterKind,
     },
+    rates::Sampler,
 };
 
 /// Counting the entries of the flow tables walks them, so it is not done more often than this.

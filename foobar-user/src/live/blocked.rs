@@ -6,7 +6,6 @@ use std::{cmp::Ordering, collections::HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::track::round;
-use crate::control::watch::Event;
 
 /// Sources that are remembered at most. The kernel tells of 1,000 dropped packets a second at most, so one that really sends
 /// much is told of again before it is forgotten.
@@ -34,6 +33,17 @@ pub struct BlockedSource {
     pub port: Option<u16>,
 }
 
+/// A sampled packet that came in and was dropped, or would have been but for audit mode.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropped<'a> {
+    /// Its source address.
+    pub source: &'a str,
+    /// The port that it was sent to, of protocols with ports.
+    pub port: Option<u16>,
+    /// Why it was dropped.
+    pub reason: &'a str,
+}
+
 /// Gathers samples, second by second.
 #[derive(Debug, Default)]
 pub struct Blocked {
@@ -55,21 +65,16 @@ struct Source {
 }
 
 impl Blocked {
-    /// A packet was told of. Only those count that came in and were dropped, or would have been but for audit mode: the source
-    /// of one that goes out is this server.
-    pub fn sample(&mut self, event: &Event) {
-        let counts = event.verdict == "drop" && event.direction == "ingress";
-        let Some(address) = event.source.as_ref().filter(|_| counts) else {
-            return;
-        };
+    /// A packet was told of.
+    pub fn sample(&mut self, dropped: &Dropped<'_>) {
         self.sampled += 1;
-        if !self.sources.contains_key(address) && self.sources.len() >= REMEMBERED {
+        if !self.sources.contains_key(dropped.source) && self.sources.len() >= REMEMBERED {
             self.forget_some();
         }
-        let source = self.sources.entry(address.clone()).or_default();
+        let source = self.sources.entry(dropped.source.to_owned()).or_default();
         source.sampled += 1;
-        source.reason.clone_from(&event.reason);
-        source.port = event.destination_port;
+        dropped.reason.clone_into(&mut source.reason);
+        source.port = dropped.port;
     }
 
     /// A second is over, in which the counters say that so many incoming packets were dropped.
@@ -131,25 +136,16 @@ impl Blocked {
 mod tests {
     use super::*;
 
-    fn event(source: &str) -> Event {
-        Event {
-            verdict: "drop".to_owned(),
-            direction: "ingress".to_owned(),
-            reason: "no_rule".to_owned(),
-            source: Some(source.to_owned()),
-            destination_port: Some(22),
-            ..Event::default()
-        }
+    fn from(source: &str) -> Dropped<'_> {
+        Dropped { source, port: Some(22), reason: "no_rule" }
     }
 
     #[test]
     fn shares_of_the_sample_are_shares_of_what_was_counted() {
         let mut blocked = Blocked::default();
         for _ in 0..20 {
-            (0..75).for_each(|_| blocked.sample(&event("192.0.2.7")));
-            (0..25).for_each(|_| blocked.sample(&event("2001:db8::7")));
-            blocked.sample(&Event { verdict: "pass".to_owned(), ..event("192.0.2.1") });
-            blocked.sample(&Event { direction: "egress".to_owned(), ..event("192.0.2.1") });
+            (0..75).for_each(|_| blocked.sample(&from("192.0.2.7")));
+            (0..25).for_each(|_| blocked.sample(&from("2001:db8::7")));
             blocked.second(10_000.0);
         }
         blocked.second(10_000.0);
@@ -170,9 +166,9 @@ mod tests {
         let mut blocked = Blocked::default();
         for second in 0..30 {
             for number in 0..900 {
-                blocked.sample(&event(&format!("2001:db8::{second:x}:{number:x}")));
+                blocked.sample(&from(&format!("2001:db8::{second:x}:{number:x}")));
             }
-            (0..100).for_each(|_| blocked.sample(&event("192.0.2.7")));
+            (0..100).for_each(|_| blocked.sample(&from("192.0.2.7")));
             blocked.second(50_000.0);
             assert!(blocked.sources.len() <= REMEMBERED);
         }

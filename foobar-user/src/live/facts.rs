@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::api::{AttachmentStatus, ListStatus};
-
 /// As of some seconds ago at most.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
@@ -28,6 +26,42 @@ pub struct Facts {
     pub attachments: Vec<AttachmentStatus>,
     /// Every list of the configuration.
     pub lists: Vec<ListStatus>,
+}
+
+/// A program on an interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentStatus {
+    /// Name of the interface.
+    pub interface: String,
+    /// Its index.
+    pub index: u32,
+    /// Name of the program.
+    pub program: String,
+    /// `native`, `generic`, `tcx` or `clsact`.
+    pub mode: String,
+    /// Asked of the kernel for this answer.
+    pub attached: bool,
+    /// It observes and could not be attached: what it would count is not counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
+    /// Why it is not the best mode, or missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListStatus {
+    /// `allow` or `block`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// IPv4 entries.
+    pub ipv4: usize,
+    /// IPv6 entries.
+    pub ipv6: usize,
+    /// Whether runtime changes make it differ from the configuration.
+    pub changed: bool,
 }
 
 /// What an operator must not overlook.

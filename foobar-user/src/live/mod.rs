@@ -18,7 +18,8 @@ mod tests;
 pub mod track;
 pub mod view;
 
+pub use blocked::Dropped;
 pub use board::{Audience, Board, Since};
-pub use facts::{Facts, Warning, Warnings};
+pub use facts::{AttachmentStatus, Facts, ListStatus, Warning, Warnings};
 pub use reading::{PortReading, Reading, Times};
 pub use view::Live;

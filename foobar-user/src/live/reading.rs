@@ -8,7 +8,7 @@ use foobar_common::{
     reason::Reason,
 };
 
-use crate::metrics::Rates;
+use crate::rates::Rates;
 
 /// Everything that was read at one moment.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Reading {
     pub ports: Vec<PortReading>,
     /// Packets dropped (in the mode audit: that would have been), both directions, by reason.
     pub refused: BTreeMap<Reason, u64>,
-    /// Connections and requests a second ([`crate::metrics::Sampler`]).
+    /// Connections and requests a second ([`crate::rates::Sampler`]).
     pub rates: Arc<Rates>,
 }
 

@@ -13,7 +13,7 @@ use super::{
     track::{POINTS, Track, round},
     view::{Live, PacketView, PortView, QuantileHistory, Quantiles, ReasonView, Span, Windows},
 };
-use crate::metrics::{RateKind, Rates, Series, Window};
+use crate::rates::{RateKind, Rates, Series, Window};
 
 /// How far back quantiles look. Less would show nothing on a port with a request every few seconds.
 const QUANTILES_OVER: Duration = Duration::from_secs(10);

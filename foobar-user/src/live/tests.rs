@@ -12,7 +12,7 @@ use super::{
     Audience, Board, Facts, Live, PortReading, Reading, Since, Times, Warnings, recorder::Recorder,
     track::POINTS,
 };
-use crate::metrics::{RateKind, Sampler, Series};
+use crate::rates::{RateKind, Sampler, Series};
 
 const BOUNDS: &[u64] = &[1_000, 10_000, 100_000];
 

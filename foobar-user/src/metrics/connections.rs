@@ -8,8 +8,8 @@ use foobar_common::observe::{DURATION_BOUNDS_US, HANDSHAKE_BOUNDS_US};
 use super::bounds::{PortLabel, Ports};
 use super::catalogue::{self as row, Row};
 use super::family::Family;
-use super::sampler::{RateKind, Series, Window};
 use super::snapshot::{Connections, ListenQueue, Snapshot};
+use crate::rates::{RateKind, Series, Window};
 
 /// The families of this section.
 pub fn families(snapshot: &Snapshot) -> Vec<Family> {

@@ -5,7 +5,6 @@
 //! - [`filter`], [`connections`], [`http`], [`tls`], [`certificates`], [`tables`], [`program`]: the sections of the page, each from a snapshot.
 //! - [`possible`], [`bounds`]: which series exist, so that all of them are there from the start and never too many.
 //! - [`family`], [`collector`]: from values to the text format, by the prometheus crate.
-//! - [`sampler`]: rates over the last seconds.
 //! - [`listener`]: the HTTP side; [`web`]: its TLS and authentication.
 
 pub mod bounds;
@@ -19,7 +18,6 @@ mod http;
 pub mod listener;
 mod possible;
 mod program;
-mod sampler;
 mod snapshot;
 mod statistics;
 mod tables;
@@ -31,6 +29,5 @@ mod tests;
 
 pub use collector::{CONTENT_TYPE, render};
 pub use listener::{DEFAULT_LISTEN, ListenError, Listener, ListenerLimits, Source};
-pub use sampler::{RateKind, Rates, Sampler, Series, Window};
 pub use snapshot::*;
 pub use web::Gate;

@@ -14,7 +14,7 @@ use foobar_common::observe::PortStats;
 use foobar_common::reason::Reason;
 use foobar_common::tls::stats::TlsStats;
 
-use super::sampler::Rates;
+use crate::rates::Rates;
 
 /// Everything that one page shows.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +59,7 @@ pub struct Snapshot {
     pub listen_queues: Vec<ListenQueue>,
     /// What listening sockets had no room for, by port.
     pub listen_overflows: BTreeMap<u16, u64>,
-    /// Rates over the last seconds: [`super::Sampler::rates`].
+    /// Rates over the last seconds: [`crate::rates::Sampler::rates`].
     pub rates: Arc<Rates>,
 }
 

@@ -12,7 +12,7 @@ use super::{
     drops, ports,
     screen::Screen,
 };
-use crate::control::api::AttachmentStatus;
+use crate::live::AttachmentStatus;
 
 /// From this width on, reasons and sources stand side by side.
 const SIDE_BY_SIDE: usize = 132;

@@ -8,13 +8,10 @@ use super::{
     screen::{Screen, Wish},
     terminal::draw,
 };
-use crate::{
-    control::api::{AttachmentStatus, ListStatus},
-    live::{
-        Facts, Live,
-        blocked::BlockedSource,
-        view::{PacketView, PortView, QuantileHistory, Quantiles, ReasonView, Span, Windows},
-    },
+use crate::live::{
+    AttachmentStatus, Facts, ListStatus, Live,
+    blocked::BlockedSource,
+    view::{PacketView, PortView, QuantileHistory, Quantiles, ReasonView, Span, Windows},
 };
 
 fn windows(rate: f64) -> Windows {

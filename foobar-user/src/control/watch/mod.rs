@@ -18,6 +18,8 @@ pub use feed::{Demand, Feed, Message, Watcher};
 pub use request::Request;
 pub use suppressed::Totals;
 
+use crate::live::Dropped;
+
 /// What to tell of: `GET /v1/events?dropped=true&port=443`, or `GET /v1/events?requests=true`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,6 +109,13 @@ impl Event {
     /// The same for the destination.
     pub fn receiver(&self) -> String {
         end(self.destination.as_deref(), self.destination_port)
+    }
+
+    /// Itself, if it came in and was dropped, or would have been but for audit mode. The source of one that goes out is this server.
+    pub fn dropped(&self) -> Option<Dropped<'_>> {
+        let counts = self.verdict == "drop" && self.direction == "ingress";
+        let source = self.source.as_deref().filter(|_| counts)?;
+        Some(Dropped { source, port: self.destination_port, reason: &self.reason })
     }
 
     /// Whether it is one that the query asks for.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::site;
 use super::text::page;
-use crate::metrics::{RateKind, Sampler, Series, Window};
+use crate::rates::{RateKind, Sampler, Series, Window};
 
 const WEB: Series = Series { port: Some(80), kind: RateKind::Connections };
 const OTHER: Series = Series { port: None, kind: RateKind::Connections };
