@@ -109,7 +109,7 @@ impl Cell {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IndexEntry {
-    /// If `inside` is 0, the class of every address in the bucket; else the position of the range that holds the first
+    /// If `inside` is 0, the class of every address in the bucket ([`INTERVAL`] may be set); else the position of the range that holds the first
     /// address of the bucket.
     pub value: u32,
     /// How many further ranges start in the bucket, behind its first address.
@@ -125,7 +125,7 @@ impl IndexEntry {
     ///
     /// ```text
     /// value   bit 31 set, 16..31 class in the interval, 0..16 class of the rest
-    /// inside  16..32 addresses in the interval, at least one; 0..16 first
+    /// inside  16..32 addresses in the interval; 0..16 first
     /// ```
     #[inline(always)]
     pub const fn interval(within: u16, without: u16, first: u16, last: u16) -> Option<Self> {
@@ -139,6 +139,14 @@ impl IndexEntry {
             value: INTERVAL | (within as u32) << 16 | without as u32,
             inside: (length as u32) << 16 | first as u32,
         })
+    }
+}
+
+impl IndexEntry {
+    /// An IPv4 bucket of one class: an interval of no address. Of the same form as one with an interval, so that the packet path need not tell them
+    /// apart: which of both the next packet meets, the processor could not guess.
+    pub const fn uniform(class: u16) -> Self {
+        IndexEntry { value: INTERVAL | class as u32, inside: 0 }
     }
 }
 

@@ -61,9 +61,6 @@ impl Policy {
         };
         // SAFETY: an element of the table, which is not written while it is active; an interval is another view of it.
         let (entry, interval) = unsafe { (&*entry, &*entry.cast::<Interval>()) };
-        if entry.inside == 0 {
-            return entry.value as u64;
-        }
         // Behind the last bucket it is larger than any start.
         let offset = offset - (bucket << shift);
         if let Some(class) = interval.class(offset) {

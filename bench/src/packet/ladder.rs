@@ -32,7 +32,7 @@ pub fn measure(effort: Effort) -> Result<Table> {
     }
     subjects
         .push(subjects::foobar("foobar, 10k", &Measured::with_customers(&lists.ten_thousand())?)?);
-    fill(&mut table, effort, &cases, &subjects, |case, subject| needed(case, subject))?;
+    fill(&mut table, effort, &cases, &subjects, needed)?;
     Ok(table)
 }
 

@@ -80,7 +80,7 @@ impl<'t> Packed4<'t> {
     fn form(&self, number: usize, entry: &IndexEntry) -> Form {
         let (first, inside) = (entry.value as usize, entry.inside as usize);
         if inside == 0 {
-            return Form::Said(*entry);
+            return Form::Said(IndexEntry::uniform(entry.value as u16));
         }
         let classes = &self.table.classes[first..=first + inside];
         let turns = self.turns[number];
@@ -131,9 +131,6 @@ mod tests {
         let offset = address - shape.base;
         let bucket = (offset >> shape.shift).min(shape.last);
         let entry = index[bucket as usize];
-        if entry.inside == 0 {
-            return entry.value as u16;
-        }
         let interval = Interval::of(entry).class((offset - (bucket << shape.shift)).into());
         if let Some(class) = interval {
             return class;
