@@ -8,7 +8,7 @@
 //! - [`event`]: what is told of single packets (sampled events, traced runs).
 //! - [`failures`]: what the kernel programs could not write.
 //! - [`observe`]: what is counted of TCP connections.
-//! - [`http`]: HTTP in clear, read off the wire.
+//! - [`http`]: HTTP in clear, read off the wire. [`probes`]: requests as functions of the server show them.
 //!
 //! No `enum`, `bool` or `Option` crosses the kernel boundary: such fields are integers with a `TryFrom` on the reading side.
 #![no_std]
@@ -27,6 +27,7 @@ pub mod flow;
 pub mod http;
 pub mod observe;
 pub mod parse;
+pub mod probes;
 pub mod reason;
 pub mod tables;
 pub mod tls;

@@ -10,6 +10,7 @@
 //! - [`rates`]: connections and requests a second, over the last seconds.
 //! - [`live`]: what `foobar top` and the status page show.
 //! - [`explain`]: what becomes of a packet, and why.
+//! - [`probing`]: where functions of web servers begin and end requests; pure.
 //! - [`servers`]: what the observed web servers tell of themselves: certificates, statistics.
 //! - [`replay`]: a capture through the real programs, before a policy is put in force.
 //!
@@ -23,6 +24,7 @@ pub mod kernel;
 pub mod live;
 pub mod metrics;
 pub mod policy;
+pub mod probing;
 pub mod rates;
 pub mod replay;
 pub mod servers;
@@ -36,6 +38,9 @@ pub const REVISION: &str = match option_env!("FOOBAR_REVISION") {
     Some(revision) => revision,
     None => "unknown",
 };
+
+/// The kernel programs that count requests in the functions of web servers, as an ELF object.
+pub static PROBES_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probes"));
 
 /// The kernel programs, as an ELF object.
 pub static KERNEL_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foobar"));

@@ -260,6 +260,7 @@ impl Keeper {
 
     /// Takes the filter off; returns whether that worked, and with it the daemon's work is done.
     fn detach(&mut self, peer: &Peer, reply: oneshot::Sender<Result<Detached, Refusal>>) -> bool {
+        self.shared.probing.close();
         let Some(engine) = self.shared.take_engine() else {
             let _ = reply.send(Err(Refusal::stopping()));
             return true;

@@ -11,6 +11,7 @@
 //! - [`shared`]: what the keeper shows to the others: [`monitor`] (rates), [`scrape`] (metrics), [`report`] (status),
 //!   [`explain`] (one packet in question).
 //! - [`statistics`]: what the observed servers count themselves. [`certificates`]: when those expire that the ports serve.
+//! - [`probes`]: probes on their functions; [`probed_programs`]: the executables that have them.
 //! - [`overflows`]: connections that listening sockets had no room for.
 //! - [`events`]: sampled packets and requests, for those who watch and for the log ([`drops`]).
 //! - [`descriptors`]: files that may be open.
@@ -38,6 +39,8 @@ mod overflows;
 mod pipeline;
 mod preflight;
 mod privileges;
+mod probed_programs;
+mod probes;
 mod reload;
 mod report;
 mod scrape;
@@ -111,6 +114,7 @@ async fn serve(keeper: Keeper, claims: Claims, held: signals::Held) -> Result<()
     let events = tokio::spawn(events::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let statistics =
         tokio::spawn(statistics::run(Arc::clone(&shared), until_stopped(stopped.clone())));
+    let probes = tokio::spawn(probes::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let certificates =
         tokio::spawn(certificates::run(Arc::clone(&shared), until_stopped(stopped.clone())));
     let metrics = metrics.map(|listener| {
@@ -150,6 +154,7 @@ async fn serve(keeper: Keeper, claims: Claims, held: signals::Held) -> Result<()
     events.await?;
     certificates.await?;
     statistics.await?;
+    probes.await?;
     if let Some(metrics) = metrics {
         metrics.await?;
     }

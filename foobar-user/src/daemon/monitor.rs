@@ -87,6 +87,9 @@ fn read(shared: &Shared) -> Result<()> {
     let told = shared.statistics.get();
     let told = told.iter().filter(|port| port.source.is_some());
     answered.extend(told.map(|port| (Some(port.number), port.counted.iter().sum())));
+    let probed: HashMap<_, _> =
+        (shared.probing.read().into_iter()).map(|port| (Some(port.number), port.stats)).collect();
+    answered.extend(probed.iter().map(|(&port, stats)| (port, stats.answered())));
     let requests =
         answered.iter().map(|(&port, &count)| (Series { port, kind: RateKind::Requests }, count));
     let counts: Vec<_> = accepted.chain(requests).collect();
@@ -105,7 +108,8 @@ fn read(shared: &Shared) -> Result<()> {
         passed: row.passed + row.audited,
         dropped: row.dropped + row.audited,
         handshake: Times::of_handshakes(&stats.handshake),
-        response: http.get(&port).map(|stats| Times::of_first_bytes(&stats.first_byte)),
+        response: (http.get(&port).map(|stats| Times::of_first_bytes(&stats.first_byte)))
+            .or_else(|| probed.get(&port).map(|stats| Times::of_requests(&stats.duration))),
     });
     let reading = Reading {
         ports: ports.collect(),

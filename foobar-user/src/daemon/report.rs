@@ -69,7 +69,7 @@ pub const OPENINGS: &str = "completed handshakes are not seen: rates of connecti
 /// Instead of how far counts can be relied on: no interface takes the programs that would read packets.
 const NO_HOOK: &str = "no hook";
 
-/// Servers that do not tell their statistics; what is quoted is the configuration's address of them.
+/// Servers that do not tell their statistics or have no probes; what is quoted is the configuration's address of them.
 fn of_servers(shared: &Shared, warnings: &mut Warnings) {
     for port in shared.statistics.get().iter() {
         let Some(problem) = &port.problem else { continue };
@@ -80,6 +80,11 @@ fn of_servers(shared: &Shared, warnings: &mut Warnings) {
         };
         let text = format!("the server's own statistics for port {number} are missing, {effect}");
         warnings.push_with(&text, problem.clone());
+    }
+    for port in shared.probing.read() {
+        let Some(problem) = port.problem else { continue };
+        let text = format!("port {} is not counted by probes as configured", port.number);
+        warnings.push_with(&text, problem);
     }
 }
 

@@ -89,6 +89,7 @@ impl Source for Scrape {
                 .collect(),
             certificates: shared.certificates.get(),
             statistics: shared.statistics.get(),
+            probed: shared.probing.read(),
             tls: legend
                 .tls
                 .iter()

@@ -20,6 +20,7 @@ use super::{
     options::Settings,
     overflows::Overflows,
     pipeline::Tables,
+    probes::Probing,
     statistics::Statistics,
 };
 use crate::{
@@ -90,6 +91,8 @@ pub struct Shared {
     pub certificates: Certificates,
     /// What the observed servers count themselves.
     pub statistics: Statistics,
+    /// Probes on the functions of observed servers.
+    pub probing: Probing,
     /// What listening sockets had no room for.
     pub overflows: Overflows,
     /// Sampled packets and requests, for those who watch.
@@ -133,6 +136,7 @@ impl Shared {
             board: Arc::default(),
             certificates: Certificates::default(),
             statistics: Statistics::default(),
+            probing: Probing::default(),
             overflows: Overflows::default(),
             feed: Arc::default(),
             config: Mutex::new(config),
@@ -268,6 +272,18 @@ impl Shared {
         let stats = self.with_engine(|engine| engine.http_stats()).unwrap_or_default();
         let of_slot = |slot: u8| stats.get(usize::from(slot)).map(HttpStats::answered);
         ports.iter().filter_map(|&(port, slot)| Some((port, of_slot(slot)?))).collect()
+    }
+
+    /// Requests that were counted so far by other sources than the servers themselves, by port: off the packets, as turns, by probes.
+    /// Nothing once the filter was detached.
+    pub fn requests_counted(&self) -> Vec<(u16, u64)> {
+        let published = self.published();
+        let legend = &published.legend;
+        let Ok(tls) = self.with_engine(|engine| engine.tls_counts()) else { return Vec::new() };
+        let turns = legend.tls.iter().filter(|port| port.turns);
+        let turns = turns.map(|port| (port.port, tls.of_slot(port.slot).turns));
+        let probes = self.probing.read().into_iter().map(|port| (port.number, port.stats.seen()));
+        self.requests_on_the_wire().into_iter().chain(turns).chain(probes).collect()
     }
 
     /// Connections of a named port (`None`: of all others).

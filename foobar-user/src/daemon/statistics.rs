@@ -56,9 +56,9 @@ pub async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
             () = &mut shutdown => return,
             _ = join_all(pollers.iter_mut().map(Poller::poll)) => {}
         }
-        if pollers.iter().any(|poller| poller.requests == Requests::Wire) {
+        if pollers.iter().any(|poller| !poller.requests.is_status_page()) {
             let observed = Arc::clone(&shared);
-            let observed = tokio::task::spawn_blocking(move || observed.requests_on_the_wire());
+            let observed = tokio::task::spawn_blocking(move || observed.requests_counted());
             let observed = observed.await.unwrap_or_default();
             for poller in &mut pollers {
                 poller.compare(&observed);
@@ -163,10 +163,10 @@ impl Poller {
         Err(format!("{page} is of {found}, but the configuration says requests = \"{requests}\""))
     }
 
-    /// With what was counted off the wire, by port.
+    /// With what another source counted, by port.
     fn compare(&mut self, observed: &[(u16, u64)]) {
         let ours = observed.iter().find(|(port, _)| *port == self.port);
-        if let Some((_, ours)) = ours.filter(|_| self.fresh && self.requests == Requests::Wire) {
+        if let Some((_, ours)) = ours.filter(|_| self.fresh && !self.requests.is_status_page()) {
             self.ratio.record(Instant::now(), *ours, self.count.counted().iter().sum());
         }
     }
@@ -176,7 +176,11 @@ impl Poller {
             Requests::NginxStatus => Some("nginx-status"),
             Requests::ApacheStatus => Some("apache-status"),
             Requests::HaproxyStatus => Some("haproxy-status"),
-            Requests::Wire | Requests::Turns | Requests::Off => None,
+            Requests::Wire
+            | Requests::Turns
+            | Requests::NginxProbe
+            | Requests::ApacheProbe
+            | Requests::Off => None,
         };
         PortStatistics {
             number: self.port,

@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use foobar_common::observe::SockOffsets;
+use foobar_common::{observe::SockOffsets, probes::ProbeSettings};
 
 use super::sys::plain::read;
 
@@ -54,6 +54,26 @@ pub(super) fn sock_offsets() -> Result<SockOffsets, String> {
         srtt_us: find("tcp_sock", &["srtt_us"])?,
         state: find("sock_common", &["skc_state"])?,
         remote_address: find("sock_common", &["skc_daddr"])?,
+    })
+}
+
+/// Where the probes find the network namespace of a process.
+///
+/// # Errors
+/// As for [`sock_offsets`].
+pub(super) fn namespace_offsets() -> Result<ProbeSettings, String> {
+    let data = fs::read(KERNEL)
+        .map_err(|error| format!("the kernel does not describe its types in {KERNEL}: {error}"))?;
+    let btf = Btf::parse(&data).ok_or_else(|| format!("{KERNEL} cannot be read"))?;
+    let find = |structure, path: &[&str]| {
+        btf.offset(structure, path)
+            .ok_or_else(|| format!("this kernel has no {structure}.{}", path.join(".")))
+    };
+    Ok(ProbeSettings {
+        task_nsproxy: find("task_struct", &["nsproxy"])?,
+        nsproxy_net: find("nsproxy", &["net_ns"])?,
+        net_inum: find("net", &["ns", "inum"])?,
+        ..ProbeSettings::default()
     })
 }
 

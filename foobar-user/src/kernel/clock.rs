@@ -20,6 +20,20 @@ pub fn hz() -> u64 {
     }
 }
 
+/// Seconds by which the kernel's TAI clock is ahead of UTC: 0 where no time service has told it.
+pub(super) fn tai_ahead() -> i32 {
+    let nanoseconds = |clock: libc::clockid_t| {
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: clock_gettime(2) writes one structure.
+        unsafe { libc::clock_gettime(clock, &raw mut now) };
+        now.tv_sec * SECOND as i64 + now.tv_nsec
+    };
+    // Both advance alike, so what is left of the time between the two calls goes with rounding.
+    let ahead = nanoseconds(libc::CLOCK_TAI) - nanoseconds(libc::CLOCK_REALTIME);
+    ahead.div_euclid(SECOND as i64) as i32
+        + i32::from(ahead.rem_euclid(SECOND as i64) * 2 > SECOND as i64)
+}
+
 /// How long flows may be silent, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {

@@ -6,6 +6,7 @@
 //! BPF_DIR/v1/loading/NAME                    tables, while the programs are loaded
 //! BPF_DIR/v1/links/{ingress,egress}-IFINDEX  a program attached to an interface
 //! BPF_DIR/v1/links/NAME                      an attached tracing program
+//! BPF_DIR/v1/probes/{maps,programs,links}/NAME  probes on functions of web servers
 //! ```
 //!
 //! Names hold no dot: bpffs reserves it.
@@ -127,6 +128,11 @@ impl Folders {
             .filter_map(|path| path.file_name()?.to_str()?.parse().ok())
             .collect()
     }
+}
+
+/// Where the probes are pinned.
+pub(super) fn of_probes(root: &Path) -> PathBuf {
+    root.join(format!("v{LAYOUT_VERSION}")).join("probes")
 }
 
 /// What is in a folder; nothing if it is not there.

@@ -6,6 +6,7 @@
 //! - [`attach`]: interfaces and their hooks; [`observer`]: the tracing programs.
 //! - [`engine`]: puts policies in force; what the daemon works with.
 //! - [`counters`], [`tls`], [`trace`], [`events`], [`messages`]: what comes back.
+//! - [`probes`]: probes on functions of web servers.
 //! - [`netlink`]: interfaces, addresses, sockets, and who else holds an interface.
 //! - [`devices`]: what is behind the interfaces.
 //! - [`peer`]: who is at the other end of a unix socket.
@@ -34,6 +35,7 @@ mod observer;
 mod peer;
 mod percpu;
 mod probe;
+mod probes;
 mod sandbox;
 mod shape;
 mod store;
@@ -56,6 +58,7 @@ pub use netlink::{
 pub use observer::{Hook, Observer};
 pub use peer::peer_groups;
 pub use probe::{Features, probe};
+pub use probes::{FileVersion, PlacedProbe, ProbeReader, Probes};
 pub use sandbox::Sandbox;
 pub use store::{LABEL_BYTES, Store, StoreOptions};
 pub use sys::ntp::clock_is_synchronised;

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use foobar_common::{
     http::stats::FIRST_BYTE_BOUNDS_US,
     observe::{HANDSHAKE_BOUNDS_US, Histogram},
+    probes::DURATION_BOUNDS_US,
     reason::Reason,
 };
 
@@ -38,7 +39,7 @@ pub struct PortReading {
     pub dropped: u64,
     /// Round-trip times of handshakes: the network.
     pub handshake: Times,
-    /// Times to the first byte of answers: the server; `None` where requests are not observed.
+    /// Times to the first byte of answers, of whole requests where probes count: the server; `None` where no source tells.
     pub response: Option<Times>,
 }
 
@@ -65,6 +66,11 @@ impl Times {
     /// Times to the first byte of answers.
     pub fn of_first_bytes(histogram: &Histogram) -> Self {
         Self::new(&FIRST_BYTE_BOUNDS_US, histogram)
+    }
+
+    /// Times from the beginning of a request to its end.
+    pub fn of_requests(histogram: &Histogram) -> Self {
+        Self::new(&DURATION_BOUNDS_US, histogram)
     }
 
     /// What came since an earlier reading; all of it, if that was another histogram or one that was made anew.

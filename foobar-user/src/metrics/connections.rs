@@ -126,7 +126,9 @@ fn rates(snapshot: &Snapshot, tcp: &[(PortLabel, Connections)]) -> Family {
         add(&mut family, snapshot, Series { port: number, kind: RateKind::Connections }, *port);
     }
     let told = snapshot.statistics.iter().filter(|port| port.source.is_some());
-    for number in snapshot.http.iter().map(|port| port.number).chain(told.map(|port| port.number)) {
+    let wire = snapshot.http.iter().map(|port| port.number);
+    let probed = snapshot.probed.iter().map(|port| port.number);
+    for number in wire.chain(told.map(|port| port.number)).chain(probed) {
         let series = Series { port: Some(number), kind: RateKind::Requests };
         add(&mut family, snapshot, series, PortLabel::Named(number));
     }

@@ -5,7 +5,7 @@ use foobar_common::http::stats::{CLASSES, FIRST_BYTE_BOUNDS_US, HttpStats, VERSI
 use super::catalogue::{self as row, Row};
 use super::family::Family;
 use super::snapshot::{HttpPort, Snapshot};
-use super::statistics;
+use super::{probes, statistics};
 
 /// The families of this section.
 pub fn families(snapshot: &Snapshot) -> Vec<Family> {
@@ -22,7 +22,12 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
         first_byte.add_histogram(&[&port], &FIRST_BYTE_BOUNDS_US, &stats.first_byte);
         sources.add(&[&port, source], 1.0);
     }
+    let mut aborted = Family::new(&row::HTTP_REQUESTS_ABORTED);
+    for port in &snapshot.http {
+        aborted.add(&[&port.number.to_string()], port.stats.aborted as f64);
+    }
     statistics::add(snapshot, &mut requests, &mut sources);
+    probes::add(snapshot, &mut requests, &mut aborted, &mut sources);
     for port in snapshot.tls.iter().filter(|port| port.turns) {
         let source = if snapshot.reads_packets { "turns" } else { "none" };
         sources.add(&[&port.number.to_string(), source], 1.0);
@@ -36,12 +41,13 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
     };
     let mut families = vec![
         requests,
-        by_port(&row::HTTP_REQUESTS_ABORTED, &|stats| stats.aborted),
+        aborted,
         first_byte,
         by_port(&row::HTTP_UNPARSED, &|stats| stats.unparsed),
         by_port(&row::HTTP_CONNECTIONS_REFUSED, &|stats| stats.refused),
         sources,
     ];
+    families.extend(probes::families(snapshot));
     families.extend(statistics::families(snapshot));
     families
 }

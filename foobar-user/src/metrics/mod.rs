@@ -4,6 +4,7 @@
 //! - [`catalogue`]: every metric, its labels and their bounds, defined once; `docs/metrics.md` follows it.
 //! - [`filter`], [`connections`], [`http`], [`tls`], [`certificates`], [`tables`], [`program`]: the sections of the page, each from a snapshot.
 //! - [`possible`], [`bounds`]: which series exist, so that all of them are there from the start and never too many.
+//! - [`statistics`], [`probes`]: what servers count themselves, and what is counted in them.
 //! - [`family`], [`collector`]: from values to the text format, by the prometheus crate.
 //! - [`listener`]: the HTTP side; [`web`]: its TLS and authentication.
 
@@ -17,6 +18,7 @@ mod filter;
 mod http;
 pub mod listener;
 mod possible;
+mod probes;
 mod program;
 mod snapshot;
 mod statistics;

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use foobar_common::counters::{self, Counter, Transport};
 use foobar_common::http::stats::HttpStats;
 use foobar_common::observe::PortStats;
+use foobar_common::probes::ProbeStats;
 use foobar_common::reason::Reason;
 use foobar_common::tls::stats::TlsStats;
 
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub other: Connections,
     /// The servers' own statistics by port, where they are asked; at most 16.
     pub statistics: Arc<Vec<PortStatistics>>,
+    /// Requests by port, of those ports where probes count them; at most 16.
+    pub probed: Vec<ProbedPort>,
     /// Certificates by port, of the ports that speak TLS; at most 16.
     pub certificates: Arc<Vec<PortCertificates>>,
     /// Requests by port, of those ports where they are counted; at most 16.
@@ -135,6 +138,23 @@ pub struct PortStatistics {
     /// What another source counted over these; `None` while the server counted nothing.
     pub observed_ratio: Option<f64>,
     /// Why the last attempt to read them failed.
+    pub problem: Option<String>,
+}
+
+/// Requests to a port as probes on its server's functions count them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbedPort {
+    /// The port, host byte order.
+    pub number: u16,
+    /// `nginx-probe` or `apache-probe`.
+    pub source: &'static str,
+    /// What was counted.
+    pub stats: ProbeStats,
+    /// Whether classes of status are told apart; else all are in the first.
+    pub tells_classes: bool,
+    /// Whether requests that were never answered are told apart.
+    pub tells_aborted: bool,
+    /// Why there are no probes in what is now under the path of the program.
     pub problem: Option<String>,
 }
 

@@ -29,6 +29,17 @@ impl Server {
     /// It can upgrade itself: nginx takes SIGUSR2 only once the process that started it is gone, and runs
     /// the path that it was started by.
     pub fn nginx(namespace: &Netns, folder: TempDir, http: &str, listens: &[&str]) -> Self {
+        Self::nginx_from("$(command -v nginx)", namespace, folder, http, listens)
+    }
+
+    /// The same, from this program.
+    pub fn nginx_from(
+        program: &str,
+        namespace: &Netns,
+        folder: TempDir,
+        http: &str,
+        listens: &[&str],
+    ) -> Self {
         let text = format!(
             "user root;\ndaemon off;\nworker_processes 2;\npid FOLDER/nginx.pid;\nerror_log FOLDER/error.log;\n\
              events {{ worker_connections 512; }}\nhttp {{\n\
@@ -38,9 +49,9 @@ impl Server {
         write(&folder, "nginx.conf", &text);
         let mut command = namespace.command("sh");
         let path = folder.path().display();
-        command.arg("-c").arg(format!(
-            "$(command -v nginx) -p {path} -c nginx.conf -e {path}/error.log & sleep 0.1"
-        ));
+        command
+            .arg("-c")
+            .arg(format!("{program} -p {path} -c nginx.conf -e {path}/error.log & sleep 0.1"));
         Self::started(namespace, folder, command, listens)
     }
 

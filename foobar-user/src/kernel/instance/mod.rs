@@ -302,6 +302,6 @@ fn unwritten(name: &str, error: std::io::Error) -> KernelError {
 }
 
 /// Number of the network namespace of the calling thread, as `struct net.ns.inum` has it.
-fn network_namespace() -> u32 {
+pub(in crate::kernel) fn network_namespace() -> u32 {
     fs::metadata("/proc/thread-self/ns/net").map_or(0, |file| file.ino() as u32)
 }

@@ -60,6 +60,21 @@ pub(in crate::kernel) fn attach_tracing(program: BorrowedFd<'_>) -> io::Result<O
     unsafe { bpf_descriptor(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr) }
 }
 
+/// Attaches a program to a perf event, here a probe (Linux 5.15). The program can ask for the cookie.
+pub(in crate::kernel) fn attach_perf(
+    program: BorrowedFd<'_>,
+    event: BorrowedFd<'_>,
+    cookie: u64,
+) -> io::Result<OwnedFd> {
+    let mut attr = attributes();
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    attr.link_create.__bindgen_anon_2.target_fd = event.as_raw_fd() as u32;
+    attr.link_create.attach_type = bpf_attach_type::BPF_PERF_EVENT as u32;
+    attr.link_create.__bindgen_anon_3.perf_event.bpf_cookie = cookie;
+    // SAFETY: the attributes hold no pointer.
+    unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
+}
+
 /// Replaces the program of a link in one step; every packet meets the old or the new one. With `old`, only if it is still that
 /// program.
 pub(in crate::kernel) fn replace(

@@ -4,10 +4,10 @@ use std::{
     io,
     os::fd::{AsRawFd as _, BorrowedFd},
     ptr::NonNull,
-    sync::atomic::AtomicU32,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::plain::{Plain, bytes_of_all};
+use super::plain::{Plain, bytes_of_all, read};
 
 /// A part of an array map. What is written here, the kernel programs see at once.
 ///
@@ -63,6 +63,18 @@ impl Region {
             let to = self.start.as_ptr().add(self.skip + offset);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
         }
+    }
+
+    /// Reads a value that programs may write at the same time, word by word.
+    ///
+    /// # Panics
+    /// If it lies outside, or is not made of words.
+    pub fn read<T: Plain>(&self, offset: usize) -> T {
+        let words = (0..size_of::<T>()).step_by(4);
+        let bytes: Vec<u8> = words
+            .flat_map(|at| self.word(offset + at).load(Ordering::Relaxed).to_ne_bytes())
+            .collect();
+        read(&bytes).expect("as many bytes as the value has")
     }
 
     /// A word that programs may read at the same time.

@@ -7,7 +7,9 @@ pub(super) mod map;
 pub(super) mod memory;
 pub(super) mod ntp;
 pub(super) mod object;
+pub(super) mod perf;
 pub(super) mod plain;
+pub(super) mod program;
 pub(super) mod rcu;
 pub(super) mod run;
 

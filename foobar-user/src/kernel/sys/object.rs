@@ -89,6 +89,8 @@ pub(in crate::kernel) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<
 pub(in crate::kernel) struct ProgramInfo {
     pub id: u32,
     pub name: String,
+    /// Hash of its instructions as they were loaded, maps left out.
+    pub tag: [u8; 8],
     /// User that loaded it.
     pub uid: u32,
     /// Instructions that the verifier walked through (Linux 5.16).
@@ -105,6 +107,7 @@ pub(in crate::kernel) fn program(program: BorrowedFd<'_>) -> io::Result<ProgramI
     let name = unsafe { CStr::from_ptr(info.name.as_ptr()) }.to_string_lossy().into_owned();
     Ok(ProgramInfo {
         id: info.id,
+        tag: info.tag,
         name,
         uid: info.created_by_uid,
         verified_instructions: info.verified_insns,

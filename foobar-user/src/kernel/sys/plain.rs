@@ -6,6 +6,7 @@ use foobar_common::{
     flow::{Flow, FlowKey4, FlowKey6, FlowTimeouts},
     http::stats::HttpStats,
     observe::{PortStats, SockOffsets},
+    probes::{ProbeSettings, ProbeStats, Target},
     tables::{Capacities, Cell, Generation, IndexEntry, Limit, PortEntry},
     tls::stats::{NameEntry, TlsStats},
 };
@@ -49,7 +50,10 @@ plain!(
     Generation,
     IndexEntry,
     Limit,
-    PortEntry
+    PortEntry,
+    ProbeSettings,
+    ProbeStats,
+    Target
 );
 
 /// The bytes of one value.

@@ -10,7 +10,8 @@ use foobar_common::reason::Reason;
 
 use crate::metrics::{
     Attachment, Build, ConfigReload, Connections, Counters, FlowTable, HttpPort, List, ListenQueue,
-    Meaning, Meanings, Policy, Port, PortCertificates, PortStatistics, Snapshot, TlsPort,
+    Meaning, Meanings, Policy, Port, PortCertificates, PortStatistics, ProbedPort, Snapshot,
+    TlsPort,
 };
 
 /// Counters that the maps hold.
@@ -79,6 +80,13 @@ pub fn three_ports() -> Snapshot {
             },
             PortStatistics { number: 80, observed_ratio: Some(1.0), ..PortStatistics::default() },
         ]),
+        probed: vec![ProbedPort {
+            number: 22,
+            source: "nginx-probe",
+            tells_classes: true,
+            tells_aborted: true,
+            ..ProbedPort::default()
+        }],
         certificates: Arc::new(vec![PortCertificates {
             number: 443,
             expiries: vec![(Some("www.foobar.com".into()), 1_800_000_000), (None, 1_800_000_000)],

@@ -12,6 +12,7 @@ mod list_files;
 mod load;
 mod named_ports;
 mod observed;
+mod probed;
 mod reachable;
 mod reader;
 mod rules;

@@ -1,16 +1,22 @@
 //! `[[observe]]`: what a port speaks, and where the counts of its requests come from.
 
+use std::path::PathBuf;
+
 use foobar_common::tables::{PORT_HTTP, PORT_TLS};
 use serde::Serialize;
 
 use super::{
     choices::words,
     named_ports::MAX_NAMED_PORTS,
+    probed,
     section::{Section, Value},
     status_page::StatusPage,
     values,
 };
-use crate::policy::{model::Rule, protocol::Protocol};
+use crate::{
+    policy::{model::Rule, protocol::Protocol},
+    probing::Server,
+};
 
 /// Most server names that are told apart in metrics, those of all ports together.
 pub const MAX_SERVER_NAMES: usize = 16;
@@ -40,6 +46,10 @@ words! {
         ApacheStatus = "apache-status",
         /// HAProxy's own statistics (`show stat`).
         HaproxyStatus = "haproxy-status",
+        /// Probes on nginx's own functions.
+        NginxProbe = "nginx-probe",
+        /// Probes on Apache's own functions.
+        ApacheProbe = "apache-probe",
         /// Not counted.
         Off = "off",
     }
@@ -63,7 +73,9 @@ impl Requests {
             Requests::Wire
             | Requests::NginxStatus
             | Requests::ApacheStatus
-            | Requests::HaproxyStatus => Some("exact"),
+            | Requests::HaproxyStatus
+            | Requests::NginxProbe
+            | Requests::ApacheProbe => Some("exact"),
         }
     }
 
@@ -75,6 +87,15 @@ impl Requests {
     /// Whether it needs a page to ask.
     pub const fn is_status_page(self) -> bool {
         matches!(self, Requests::NginxStatus | Requests::ApacheStatus | Requests::HaproxyStatus)
+    }
+
+    /// Whose functions have the probes that count.
+    pub const fn probed(self) -> Option<Server> {
+        match self {
+            Requests::NginxProbe => Some(Server::Nginx),
+            Requests::ApacheProbe => Some(Server::Apache),
+            _ => None,
+        }
     }
 
     /// Why it cannot count what this protocol carries, and what could.
@@ -112,13 +133,15 @@ pub struct Observed {
     pub requests: Requests,
     /// The server's own statistics: what counts, or what `http_observed_ratio` compares with.
     pub status: Option<StatusPage>,
+    /// The executable whose functions have the probes that count, where such count.
+    pub program: Option<PathBuf>,
 }
 
 impl Observed {
     /// A port with the defaults of its protocol.
     pub const fn new(port: u16, protocol: ObservedProtocol) -> Self {
         let requests = Requests::default_for(protocol);
-        Observed { port, protocol, server_names: Vec::new(), requests, status: None }
+        Observed { port, protocol, server_names: Vec::new(), requests, status: None, program: None }
     }
 
     /// Without any `[[observe]]`: 80 is http, 443 is https, where a rule lets TCP in there.
@@ -162,11 +185,13 @@ impl Observed {
             let port = port.and_then(|value| one_port(&section, &value, &all));
             let named = all.iter().map(|observed| observed.server_names.len()).sum();
             let server_names = server_names(&mut section, protocol, named);
+            let program = section.take("program");
             let sources = sources(&mut section, protocol, &all);
             if let (Some(port), Some(protocol), Some((requests, status))) =
                 (port, protocol, sources)
+                && let Some(program) = probed::program(&section, program.as_ref(), requests)
             {
-                all.push(Observed { port, protocol, server_names, requests, status });
+                all.push(Observed { port, protocol, server_names, requests, status, program });
             }
             section.finish();
         }

@@ -466,6 +466,51 @@ const ROWS: &[Row] = &[
         "more than 16 server names are told apart",
         "\"other\"",
     ),
+    // Probes.
+    row(
+        https!("program = \"/usr/sbin/nginx\""),
+        4,
+        11,
+        "requests = \"turns\" does not do",
+        "requests = \"nginx-probe\"",
+    ),
+    row(
+        https!(
+            "requests = \"nginx-status\"\nstatus = \"http://127.0.0.1/s\"\nprogram = \"/usr/sbin/nginx\""
+        ),
+        6,
+        11,
+        "`program` is an executable to probe",
+        "leave it out",
+    ),
+    row(
+        https!("requests = \"nginx-probe\"\nprogram = \"sbin/nginx\""),
+        5,
+        11,
+        "\"sbin/nginx\" is no absolute path",
+        "program = \"/usr/sbin/nginx\"",
+    ),
+    row(
+        https!("requests = \"apache-probe\"\nprogram = 5"),
+        5,
+        11,
+        "`program` must be a string",
+        "program = \"/usr/sbin/apache2\"",
+    ),
+    row(
+        "[[observe]]\nport = 25\nprotocol = \"tcp\"\nrequests = \"nginx-probe\"",
+        4,
+        12,
+        "a port that speaks \"tcp\" has no requests",
+        "protocol = \"http\"",
+    ),
+    row(
+        https!("requests = \"nginx-probe\"\nfrontend = \"www\""),
+        5,
+        12,
+        "and there are none",
+        "leave `frontend` out",
+    ),
     // What counts requests.
     row(
         https!("requests = \"nginx-stat\""),

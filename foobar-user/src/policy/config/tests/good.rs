@@ -1,6 +1,6 @@
 //! What configurations mean, and what is noted about them.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use super::{
     super::{
@@ -104,6 +104,16 @@ fn everything_that_can_be_said() {
         port = 443
         protocol = "https"
         [[observe]]
+        port = 80
+        protocol = "http"
+        requests = "nginx-probe"
+        [[observe]]
+        port = 4433
+        protocol = "https"
+        requests = "apache-probe"
+        program = "/opt/httpd/bin/httpd"
+        status = "http://127.0.0.1:8081/server-status?auto"
+        [[observe]]
         port = 5432
         protocol = "tcp"
         [log]
@@ -114,7 +124,7 @@ fn everything_that_can_be_said() {
     assert_eq!(config.interfaces, Interfaces::Patterns(vec!["eth0".into(), "wg*".into()]));
     assert_eq!(config.mode, Mode::Audit);
     assert_eq!(config.metrics.ports, Some(vec![443, 80]));
-    assert_eq!(config.named_ports(), [443, 80, 8080, 8443]);
+    assert_eq!(config.named_ports(), [443, 80, 8080, 8443, 4433]);
     let lists: Vec<_> = config
         .lists
         .iter()
@@ -162,7 +172,9 @@ fn everything_that_can_be_said() {
         (4096, Duration::from_secs(7200))
     );
     assert_eq!(config.flows.udp_idle, Duration::from_secs(90));
-    let [http, https, turns, tcp] = &config.observe[..] else { panic!("{:?}", config.observe) };
+    let [http, https, turns, nginx, apache, tcp] = &config.observe[..] else {
+        panic!("{:?}", config.observe)
+    };
     assert_eq!((http.port, http.requests), (8080, Requests::Wire));
     let page = http.status.as_ref().unwrap();
     assert_eq!(page.address.to_string(), "http://[::1]:8081/server-status?auto");
@@ -172,6 +184,11 @@ fn everything_that_can_be_said() {
     assert_eq!(page.address, StatusAddress::Unix("/run/haproxy/admin.sock".into()));
     assert_eq!(page.frontend.as_deref(), Some("www"));
     assert_eq!(turns.requests, Requests::Turns);
+    let program = |observed: &Observed| observed.program.clone().unwrap();
+    assert_eq!((nginx.requests, program(nginx)), (Requests::NginxProbe, "/usr/sbin/nginx".into()));
+    assert_eq!(nginx.flags(), 0, "nothing is read off the packets");
+    assert_eq!(program(apache), Path::new("/opt/httpd/bin/httpd"));
+    assert!(apache.status.is_some() && turns.program.is_none());
     assert_eq!(*tcp, Observed::new(5432, ObservedProtocol::Tcp));
     assert_eq!(tcp.requests, Requests::Off);
     assert_eq!(config.log.drops, None);

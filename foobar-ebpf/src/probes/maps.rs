@@ -1,0 +1,24 @@
+//! The maps of the probes. All are pinned, so that counting goes on while no daemon runs.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    macros::map,
+    maps::{Array, LruHashMap, PerCpuArray},
+};
+use foobar_common::probes::{PORTS, ProbeSettings, ProbeStats, RequestKey, SLOTS, TARGETS, Target};
+
+/// The slot of each port and the kind of its server ([`foobar_common::probes::PORT_APACHE`]); 0 where nothing is counted.
+#[map]
+pub static PROBED_PORTS: Array<[u8; PORTS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// By slot, of which the first is 1.
+#[map]
+pub static PROBE_STATS: PerCpuArray<ProbeStats> = PerCpuArray::with_max_entries(SLOTS, 0);
+#[map]
+pub static PROBE_SETTINGS: Array<ProbeSettings> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// By cookie.
+#[map]
+pub static PROBE_TARGETS: Array<Target> = Array::with_max_entries(TARGETS, BPF_F_MMAPABLE);
+/// When requests began that are under way, nanoseconds of `CLOCK_MONOTONIC`. What a process leaves behind that is killed makes room for
+/// others sooner or later.
+#[map]
+pub static REQUESTS: LruHashMap<RequestKey, u64> = LruHashMap::with_max_entries(16384, 0);

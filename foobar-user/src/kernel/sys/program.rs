@@ -1,0 +1,93 @@
+//! Programs of kinds that aya does not load.
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
+};
+
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type};
+
+use super::{attributes, bpf_descriptor};
+
+/// Bytes of the verifier's log that are asked for when it refuses a program.
+const LOG_BYTES: usize = 1 << 20;
+
+/// How a probe is going to be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kernel) enum Attaching {
+    /// By a link to a file of its own (Linux 6.6).
+    Link,
+    /// To a perf event.
+    Event,
+}
+
+/// Loads a probe. The text of the error ends with what the verifier said.
+pub(in crate::kernel) fn load_probe(
+    name: &str,
+    instructions: &[bpf_insn],
+    license: &CStr,
+    attaching: Attaching,
+) -> io::Result<OwnedFd> {
+    let load = |log: Option<&mut Vec<u8>>| {
+        let mut attr = attributes();
+        // SAFETY: this variant of the union belongs to BPF_PROG_LOAD; every field is an integer.
+        let fields = unsafe { &mut attr.__bindgen_anon_3 };
+        fields.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
+        fields.insns = instructions.as_ptr() as u64;
+        fields.insn_cnt = instructions.len() as u32;
+        fields.license = license.as_ptr() as u64;
+        if attaching == Attaching::Link {
+            fields.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+        }
+        for (to, from) in fields.prog_name.iter_mut().take(15).zip(name.bytes()) {
+            *to = from as _;
+        }
+        if let Some(log) = log {
+            fields.log_level = 1;
+            fields.log_buf = log.as_mut_ptr() as u64;
+            fields.log_size = log.len() as u32;
+        }
+        // SAFETY: instructions, licence and log are as long as said, and outlive the call.
+        unsafe { bpf_descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attr) }
+    };
+    load(None).or_else(|error| {
+        let mut log = vec![0; LOG_BYTES];
+        match load(Some(&mut log)) {
+            Ok(program) => Ok(program),
+            Err(_) => {
+                let log = CStr::from_bytes_until_nul(&log).unwrap_or_default().to_string_lossy();
+                let lines: Vec<_> = log.lines().rev().take(8).collect();
+                let end = lines.into_iter().rev().collect::<Vec<_>>().join(" / ");
+                let kind = error.kind();
+                match end.is_empty() {
+                    true => Err(error),
+                    false => {
+                        Err(io::Error::new(kind, format!("{error}: the verifier says: {end}")))
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// Attaches a probe to a byte of a file, in all processes that run it or will (BPF_LINK_CREATE, Linux 6.6). It may ask for the cookie.
+pub(in crate::kernel) fn attach_probe(
+    program: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    cookie: u64,
+) -> io::Result<OwnedFd> {
+    let path = super::perf::path_of(file)?;
+    let mut attr: bpf_attr = attributes();
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    // SAFETY: this variant of the union belongs to this type of link; every field is an integer.
+    let fields = unsafe { &mut attr.link_create.__bindgen_anon_3.uprobe_multi };
+    fields.path = path.as_ptr() as u64;
+    fields.offsets = &raw const offset as u64;
+    fields.cookies = &raw const cookie as u64;
+    fields.cnt = 1;
+    // SAFETY: the path ends with zero; there are one offset and one cookie; all outlive the call.
+    unsafe { bpf_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
+}

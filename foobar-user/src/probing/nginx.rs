@@ -1,0 +1,137 @@
+//! Where nginx keeps what is read of a request. Most of it stands where it always stood; where the status is depends on how nginx was
+//! configured, so it is read off the function that writes it.
+
+use thiserror::Error;
+
+use super::{Function, trace::Trace};
+
+/// `ngx_http_request_t.connection`, behind the signature.
+const CONNECTION: u32 = 8;
+/// `ngx_connection_t.sent`. What the probes read of it, `listening`, stands before.
+const SENT: u32 = 0x48;
+
+/// Offsets of the status within `ngx_http_request_t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusOffsets {
+    /// `headers_out.status`.
+    pub status: u32,
+    /// `err_status`.
+    pub err_status: u32,
+}
+
+/// The structures are laid out in another way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("this nginx keeps its connections in another way than this version of foobar knows")]
+pub struct UnknownLayout;
+
+/// Where the status is; `None` if it cannot be told for sure.
+///
+/// `ngx_http_send_header` begins with (http_core_module.c)
+///
+/// ```c
+/// if (r->err_status) {
+///     r->headers_out.status = r->err_status;
+///     r->headers_out.status_line.len = 0;
+/// }
+/// ```
+///
+/// and `ngx_http_free_request` looks at `r->headers_out.status` and `r->connection->sent`.
+pub fn status_offsets(
+    send_header: &Function<'_>,
+    free_request: &Function<'_>,
+) -> Result<Option<StatusOffsets>, UnknownLayout> {
+    let (sends, frees) = (Trace::of(send_header, CONNECTION), Trace::of(free_request, CONNECTION));
+    if !frees.touched_via.contains(&SENT) {
+        return Err(UnknownLayout);
+    }
+    let mut found = sends.copies.iter().filter(|&&(err_status, status)| {
+        // The length of the status line stands behind the status.
+        sends.written.contains(&(status + 8))
+            && frees.touched.contains(&status)
+            && status.is_multiple_of(8)
+            && err_status.is_multiple_of(8)
+            && (CONNECTION + 8..4096).contains(&status)
+            && (status + 8..8192).contains(&err_status)
+    });
+    let (first, second) = (found.next(), found.next());
+    Ok(match (first, second) {
+        (Some(&(err_status, status)), None) => Some(StatusOffsets { status, err_status }),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `ngx_http_send_header` of nginx 1.22.1 (Debian 12), all of it.
+    #[rustfmt::skip]
+    const SEND_HEADER: &[u8] = &[
+        0x80, 0xbf, 0x1a, 0x05, 0x00, 0x00, 0x00, 0x78, 0x37, 0xf6, 0x87, 0x1b, 0x05, 0x00, 0x00, 0x04,
+        0x75, 0x31, 0x48, 0x8b, 0x87, 0xe8, 0x04, 0x00, 0x00, 0x48, 0x85, 0xc0, 0x74, 0x12, 0x48, 0x89,
+        0x87, 0x88, 0x02, 0x00, 0x00, 0x48, 0xc7, 0x87, 0x90, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x48, 0x8d, 0x05, 0x71, 0xa0, 0x0e, 0x00, 0xff, 0x20, 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00,
+        0x31, 0xc0, 0xc3, 0x48, 0x8b, 0x47, 0x08, 0x48, 0x8b, 0x70, 0x50, 0x48, 0x83, 0x3e, 0x01, 0x77,
+        0x08, 0x48, 0xc7, 0xc0, 0xff, 0xff, 0xff, 0xff, 0xc3, 0x48, 0x83, 0xec, 0x08, 0x31, 0xc0, 0x48,
+        0x8d, 0x0d, 0x6d, 0x1f, 0x08, 0x00, 0x31, 0xd2, 0xbf, 0x02, 0x00, 0x00, 0x00, 0xe8, 0xee, 0xd4,
+        0xfb, 0xff, 0x48, 0xc7, 0xc0, 0xff, 0xff, 0xff, 0xff, 0x48, 0x83, 0xc4, 0x08, 0xc3,
+    ];
+
+    /// `ngx_http_free_request` of the same, up to where it looks at the status.
+    #[rustfmt::skip]
+    const FREE_REQUEST: &[u8] = &[
+        0x41, 0x55, 0x49, 0x89, 0xf5, 0x41, 0x54, 0x55, 0x48, 0x89, 0xfd, 0x53, 0x48, 0x83, 0xec, 0x18,
+        0x64, 0x48, 0x8b, 0x04, 0x25, 0x28, 0x00, 0x00, 0x00, 0x48, 0x89, 0x44, 0x24, 0x08, 0x48, 0x8b,
+        0x47, 0x08, 0x4c, 0x8b, 0x60, 0x50, 0x49, 0xf7, 0x04, 0x24, 0x00, 0x01, 0x00, 0x00, 0x0f, 0x85,
+        0x7c, 0x01, 0x00, 0x00, 0x48, 0x83, 0x7d, 0x58, 0x00, 0x0f, 0x84, 0x94, 0x01, 0x00, 0x00, 0x48,
+        0x8b, 0x9d, 0x08, 0x05, 0x00, 0x00, 0x48, 0xc7, 0x85, 0x08, 0x05, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x48, 0x85, 0xdb, 0x74, 0x21, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x48, 0x8b, 0x03, 0x48, 0x85, 0xc0, 0x74, 0x06, 0x48, 0x8b, 0x7b, 0x08, 0xff, 0xd0, 0x48, 0x8b,
+        0x5b, 0x10, 0x48, 0x85, 0xdb, 0x75, 0xe9, 0x0f, 0xb6, 0x85, 0x1d, 0x05, 0x00, 0x00, 0xa8, 0x10,
+        0x0f, 0x85, 0x92, 0x01, 0x00, 0x00, 0xa8, 0x20, 0x0f, 0x85, 0xa8, 0x01, 0x00, 0x00, 0x4d, 0x85,
+        0xed, 0x7e, 0x1d, 0x48, 0x83, 0xbd, 0x88, 0x02, 0x00, 0x00, 0x00, 0x0f, 0x84, 0xdf, 0x00, 0x00,
+        0x00, 0x48, 0x8b, 0x45, 0x08, 0x48, 0x83, 0x78, 0x48, 0x00, 0x0f, 0x84, 0xd0, 0x00, 0x00, 0x00,
+    ];
+
+    fn offsets(send: &[u8], free: &[u8]) -> Result<Option<StatusOffsets>, UnknownLayout> {
+        let function = |name, code| Function { name, address: 0x1000, file_offset: 0, code };
+        status_offsets(&function("send", send), &function("free", free))
+    }
+
+    /// With all bytes `from` that stand somewhere replaced.
+    fn with(code: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+        let mut code = code.to_vec();
+        let places: Vec<_> = (0..code.len()).filter(|&at| code[at..].starts_with(from)).collect();
+        assert!(!places.is_empty());
+        places.iter().for_each(|&at| code[at..at + to.len()].copy_from_slice(to));
+        code
+    }
+
+    #[test]
+    fn the_status_of_debians_nginx_is_found() {
+        let expected = StatusOffsets { status: 0x288, err_status: 0x4e8 };
+        assert_eq!(offsets(SEND_HEADER, FREE_REQUEST), Ok(Some(expected)));
+    }
+
+    #[test]
+    fn what_two_functions_do_not_agree_on_is_unknown() {
+        // free_request looks elsewhere for the status.
+        let elsewhere = with(FREE_REQUEST, &[0x88, 0x02, 0, 0], &[0x98, 0x02, 0, 0]);
+        assert_eq!(offsets(SEND_HEADER, &elsewhere), Ok(None));
+        // send_header writes no length behind it.
+        let no_line = with(SEND_HEADER, &[0x90, 0x02, 0, 0], &[0xa0, 0x02, 0, 0]);
+        assert_eq!(offsets(&no_line, FREE_REQUEST), Ok(None));
+        // What is copied is no word.
+        let odd = with(SEND_HEADER, &[0xe8, 0x04, 0, 0], &[0xe9, 0x04, 0, 0]);
+        assert_eq!(offsets(&odd, FREE_REQUEST), Ok(None));
+        assert_eq!(offsets(&[0xc3], FREE_REQUEST), Ok(None));
+        assert_eq!(offsets(FREE_REQUEST, FREE_REQUEST), Ok(None));
+    }
+
+    #[test]
+    fn connections_of_another_layout_are_refused() {
+        let other =
+            with(FREE_REQUEST, &[0x48, 0x83, 0x78, 0x48, 0x00], &[0x48, 0x83, 0x78, 0x38, 0x00]);
+        assert_eq!(offsets(SEND_HEADER, &other), Err(UnknownLayout));
+    }
+}
