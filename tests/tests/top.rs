@@ -179,7 +179,12 @@ fn three_ports_stay_below_500_series_whatever_comes() {
     let client = lan.client(66);
     let _nginx = Nginx::start(&lan.server);
     let daemon = Daemon::start(&lan.server, CONFIGURATION);
-    let before = daemon.scrape();
+    let before = eventually("the certificates to be asked for once", PATIENCE, || {
+        let page = daemon.scrape();
+        page.find("foobar_tls_certificate_read_failures_total", &[("port", "443")])
+            .map(|_| page)
+            .ok_or("they were not yet")
+    });
     assert!(before.series() < 500, "{} series", before.series());
     let mac = lan.server.ip("-brief link show eth0");
     let mac = mac.split_whitespace().nth(2).expect("an address");

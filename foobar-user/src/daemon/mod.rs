@@ -148,7 +148,9 @@ async fn serve(keeper: Keeper, claims: Claims, held: signals::Held) -> Result<()
     // Drain: requests under way are answered, the change that is being applied is finished.
     tokio::task::spawn_blocking(move || keeper.join())
         .await?
-        .map_err(|_| anyhow::anyhow!("the keeper panicked"))?;
+        .map_err(|_| anyhow::anyhow!(
+            "the thread that changes the policy panicked, with the message above; the filter stays in force, start the daemon again"
+        ))?;
     control.await??;
     monitor.await?;
     events.await?;

@@ -157,7 +157,9 @@ impl Shared {
     ) -> Result<T> {
         match &mut *lock(&self.engine) {
             Some(engine) => Ok(work(engine)?),
-            None => bail!("the filter was detached"),
+            None => {
+                bail!("the filter was detached, and this daemon stops; start it again to filter")
+            }
         }
     }
 

@@ -65,7 +65,7 @@ pub enum Problem {
         why: String,
     },
     /// The file was written by another version of this program.
-    #[error("{} has state version {found}, this foobar reads versions up to {reads}", path.display())]
+    #[error("{} has state version {found}, this foobar reads versions up to {reads}; install the version that wrote it, or a later one", path.display())]
     Version {
         /// The file.
         path: PathBuf,

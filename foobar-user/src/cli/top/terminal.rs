@@ -43,7 +43,7 @@ pub async fn run(client: Client) -> Result<()> {
     let follower = tokio::spawn(follow(client, sender));
     let mut screen = Screen::default();
     // Before the terminal is touched: a daemon that is not there is an error like any other.
-    screen.take(news.recv().await.ok_or_else(|| anyhow!("nothing came from the daemon"))??);
+    screen.take(news.recv().await.ok_or_else(|| anyhow!("the daemon ended the connection before it told anything; `foobar status` says whether it runs"))??);
     let mut terminal = ratatui::try_init().context("cannot use this terminal")?;
     let restored = Restored;
     let outcome = show(&mut terminal, &mut screen, &mut news).await;

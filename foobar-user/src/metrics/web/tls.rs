@@ -52,7 +52,7 @@ pub fn load(tls: Tls, text: &Text, stamps: &mut Stamps) -> Result<Option<(Server
     let wants = verifier.as_ref().is_some_and(|verifier| verifier.client_auth_mandatory());
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(&tls)?)
-        .context("the versions and cipher suites")?;
+        .context("`min_version`, `max_version` and `cipher_suites` do not go together")?;
     let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),

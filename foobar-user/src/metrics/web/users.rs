@@ -52,7 +52,7 @@ impl Users {
         let mut secret = [0; 32];
         SystemRandom::new()
             .fill(&mut secret)
-            .map_err(|_| anyhow!("no random numbers"))
+            .map_err(|_| anyhow!("the kernel gives no random numbers"))
             .context("basic_auth_users")?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
         Ok(Self { hashes, key, known: Mutex::default() })

@@ -62,7 +62,7 @@ pub enum CaptureError {
         help: String,
     },
     /// Its frames have a link layer that cannot be made Ethernet.
-    #[error("frame {index} of {} has the link type {name}, which is neither Ethernet nor Linux cooked nor raw IP", path.display())]
+    #[error("frame {index} of {} has the link type {name}, which is neither Ethernet nor Linux cooked nor raw IP; capture on a network interface, as in `tcpdump -i eth0`", path.display())]
     LinkType {
         /// The file.
         path: PathBuf,
