@@ -122,7 +122,7 @@ fn what_is_not_confirmed_is_taken_back() {
 }
 
 #[test]
-fn a_daemon_that_dies_meanwhile_changes_nothing_about_that() {
+fn slow_a_daemon_that_dies_meanwhile_changes_nothing_about_that() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let friend = lan.client(10);

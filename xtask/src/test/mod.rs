@@ -49,7 +49,7 @@ pub fn test(args: &Args) -> Result<ExitCode> {
         tests.env("FOOBAR_FRAMES", QUICK_FRAMES);
     }
     let status = if command::find("cargo-nextest").is_some() {
-        if args.filter.is_none() {
+        if args.filter.is_none() && !args.quick {
             doctests(args)?;
         }
         tests.args(["nextest", "run", "--no-fail-fast"]).args(packages(args));

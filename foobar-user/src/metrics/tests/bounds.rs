@@ -171,7 +171,7 @@ fn any_snapshot() -> impl Strategy<Value = Snapshot> {
 
 proptest! {
     #[test]
-    fn labels_are_bounded_under_any_configuration(snapshot in any_snapshot()) {
+    fn slow_labels_are_bounded_under_any_configuration(snapshot in any_snapshot()) {
         let page = page(&snapshot);
         // Ports where requests are counted, TLS is observed or certificates are read keep their numbers, whatever else is named. All are
         // observed, and those are at most 16 by themselves.

@@ -281,7 +281,7 @@ fn of_two_rules_that_match_the_first_wins() {
 }
 
 #[test]
-fn too_many_verdicts_are_refused() {
+fn slow_too_many_verdicts_are_refused() {
     // 12 lists that overlap in every way, times more port classes than fit.
     let names: Vec<String> = (0..12).map(|bit| format!("l{bit}")).collect();
     let entries: Vec<Vec<String>> = (0..12)

@@ -78,7 +78,7 @@ proptest! {
 
 /// Many entries, so that a single change is not built anew: the windows that are spliced are small parts of the tables.
 #[test]
-fn single_changes_in_a_large_list() {
+fn slow_single_changes_in_a_large_list() {
     let many: Vec<String> = (0u32..3000)
         .flat_map(|i| {
             let [_, b, c, d] = (i * 4096 + i).to_be_bytes();
