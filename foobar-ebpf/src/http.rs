@@ -32,6 +32,8 @@ const PIECES: u32 = 300;
 /// Steps that read a piece of ordinary headers to its end; what is left is in the next piece.
 const STEPS: u32 = 40;
 
+const _: () = assert!(size_of::<Flow>() <= size_of::<HttpWindow>());
+
 /// A segment from the client.
 #[inline(always)]
 pub fn arriving(skb: *mut __sk_buff, segment: &Segment) {
@@ -104,8 +106,8 @@ pub fn leaving(skb: *mut __sk_buff, segment: &Segment) {
     }
 }
 
-/// Remembers a connection of which the next bytes have these numbers. Returns 0 if that fails. A function of its own, since the stack that
-/// a new entry takes would be the whole program's.
+/// Remembers a connection of which the next bytes have these numbers. Returns 0 if that fails. The new entry is made in this CPU's window,
+/// not on the stack, of which a chain of calls has 512 bytes.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn http_begin(
@@ -113,15 +115,23 @@ pub extern "C" fn http_begin(
     sequence: u32,
     acknowledged: u32,
 ) -> u32 {
+    let Some(window) = HTTP_WINDOW.get_ptr_mut(0) else {
+        return 0;
+    };
     if connection.is_null() {
         return 0;
     }
     // SAFETY: the caller passes a key; the verifier knows its size by the type.
     let connection = unsafe { *connection };
-    let mut flow = Flow::default();
+    // SAFETY: the window is this CPU's own, as large and aligned as an entry, and holds nothing while no piece is read.
+    let flow = unsafe {
+        let flow = window.cast::<Flow>();
+        *flow = Flow::default();
+        &mut *flow
+    };
     flow.begin(sequence, acknowledged);
     flow.port = connection.ports & 0xffff;
-    HTTP_FLOWS.insert(connection, flow, 0).is_ok() as u32
+    HTTP_FLOWS.insert(&connection, &*flow, 0).is_ok() as u32
 }
 
 /// Forgets a connection.

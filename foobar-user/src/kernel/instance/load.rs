@@ -111,7 +111,13 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     let mut observer = |role: Role| program(&mut ebpf, role.name(), None, &mut facts);
     let mut both = || Ok([observer(Role::ObserveIngress)?, observer(Role::ObserveEgress)?]);
     // The filter does not depend on them.
-    let observers = observes.then(|| both().map_err(|error: KernelError| chain(&error)));
+    let observers = observes.then(|| {
+        both().map_err(|error: KernelError| {
+            // Too long for a reason, and all that there is to mend it.
+            tracing::warn!("{error}; {}", error.help().unwrap_or_default());
+            chain(&error)
+        })
+    });
     let kernel = settings.offsets.map_err(str::to_owned).and_then(|_| {
         Btf::from_sys_fs().map_err(|error| format!("the kernel's BTF cannot be read: {error}"))
     });
