@@ -10,7 +10,7 @@ use std::{
 };
 
 use foobar_tests::harness::{
-    Daemon, Lan, Leaks, Netns, Process, Scrape, eventually, tcp_connects, try_run,
+    Daemon, Lan, Leaks, Netns, Process, Scrape, eventually, nginx_folders, tcp_connects, try_run,
 };
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -284,7 +284,7 @@ impl<'a> Site<'a> {
 }
 
 fn nginx(folder: &Path) -> String {
-    let folder = folder.display();
+    let (temporary, folder) = (nginx_folders(folder), folder.display());
     format!(
         r#"
 user root;
@@ -295,11 +295,7 @@ events {{ worker_connections 512; }}
 http {{
     log_format short '$server_protocol $status $pid';
     access_log {folder}/access.log short;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    {temporary}
     keepalive_requests 1000000;
     gzip on;
     gzip_types text/plain;

@@ -7,17 +7,7 @@ use foobar_tests::harness::{
 };
 use serde_json::Value;
 
-const GOOD: &str = r#"
-interfaces = ["eth0"]
-[metrics]
-listen = "127.0.0.1:9898"
-[allowlists.friends]
-entries = ["192.0.2.10"]
-[[rules]]
-name = "web"
-ports = [80]
-from = ["friends"]
-"#;
+const GOOD: &str = Daemon::FRIENDS_TO_WEB;
 
 /// A configuration, the line that is at fault, and words that the message must have.
 struct Wrong {

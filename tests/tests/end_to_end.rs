@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use foobar_tests::harness::{
-    Curl, Daemon, Lan, Leaks, Netns, Nginx, Process, Prometheus, curl, eventually, python, run,
-    tcp_connects,
+    Curl, Daemon, Lan, Leaks, Netns, Nginx, Process, Prometheus, curl, eventually, ping, python,
+    run, tcp_connects,
 };
 
 /// Web for friends alone, everything else closed.
@@ -44,26 +44,6 @@ const PAGES: [&str; 4] =
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Long enough to see that a SYN is lost.
 const LOST: Duration = Duration::from_millis(400);
-
-/// Sends an echo request and waits for the reply.
-const PING: &str = "
-import socket, struct, sys
-host = sys.argv[1]
-if ':' in host:
-    s, request, reply = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6), 128, 129
-else:
-    s, request, reply = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP), 8, 0
-s.settimeout(5)
-# For IPv6 the kernel makes the checksum.
-checksum = 0xffff - (request * 256 + 0x1234 + 1)
-s.sendto(struct.pack('!BBHHH', request, 0, checksum, 0x1234, 1), (host, 0))
-while True:
-    packet, peer = s.recvfrom(999)
-    message = packet if ':' in host else packet[20:]
-    if message[0] == reply and message[4:6] == b'\\x12\\x34':
-        print('pong')
-        break
-";
 
 /// The client gets the page.
 fn reaches(client: &Netns, nginx: &Nginx, url: &str) {
@@ -206,8 +186,7 @@ fn the_server_reaches_others_and_hears_their_answers() {
         // The answer of 3,600 bytes comes in fragments.
         let answer = python(&lan.server, ask, &[host], PATIENCE);
         assert_eq!(answer.stdout, "3600\n", "{host}: {}", answer.stderr);
-        let pong = python(&lan.server, PING, &[host], PATIENCE);
-        assert_eq!(pong.stdout, "pong\n", "{host}: {}", pong.stderr);
+        ping(&lan.server, host).unwrap_or_else(|said| panic!("{host}: {}", said.stderr));
     }
     // And the other way round, nobody may.
     let unasked = tcp_connects(&other, "192.0.2.1:45000", LOST).expect_err("45000 is closed");

@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use foobar_tests::harness::{Daemon, Lan, Leaks, Process, eventually, tcp_connects, try_run};
+use foobar_tests::harness::{
+    Daemon, Lan, Leaks, Process, eventually, nginx_folders, tcp_connects, try_run,
+};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +25,7 @@ protocol = "https"
 "#;
 
 fn nginx(folder: &Path) -> String {
-    let folder = folder.display();
+    let (temporary, folder) = (nginx_folders(folder), folder.display());
     format!(
         r#"
 user root;
@@ -33,11 +35,7 @@ pid {folder}/nginx.pid;
 events {{ worker_connections 512; }}
 http {{
     access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    {temporary}
     server {{
         listen 80;
         location / {{ return 200 "hello\n"; }}

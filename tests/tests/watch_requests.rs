@@ -3,7 +3,8 @@
 use std::{fs, path::Path, time::Duration};
 
 use foobar_tests::harness::{
-    Daemon, Lan, Leaks, Netns, Process, eventually, holds_for, run, tcp_connects, try_run,
+    Daemon, Lan, Leaks, Netns, Process, eventually, holds_for, nginx_folders, run, tcp_connects,
+    try_run,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -82,7 +83,7 @@ impl Site {
 }
 
 fn nginx(folder: &Path) -> String {
-    let folder = folder.display();
+    let (temporary, folder) = (nginx_folders(folder), folder.display());
     format!(
         r#"
 user root;
@@ -93,11 +94,7 @@ events {{ worker_connections 512; }}
 http {{
     log_format short '$request_method $status $server_port $server_protocol';
     access_log {folder}/access.log short;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    {temporary}
     keepalive_requests 1000000;
     server {{
         listen 80;

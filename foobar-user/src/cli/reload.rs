@@ -20,7 +20,7 @@ Examples:
   foobar reload
   foobar reload --confirm 60s && foobar confirm")]
 pub struct Reload {
-    /// Takes the change back after this time unless `foobar confirm` comes
+    /// Takes the change back after this time, such as 60s, unless `foobar confirm` comes
     #[arg(long, value_name = "TIME", value_parser = window)]
     confirm: Option<Duration>,
     /// Only if the policy is still of this generation

@@ -33,7 +33,7 @@ pub use lan::Lan;
 pub use leaks::Leaks;
 pub use link::{add_address, bridge, veth};
 pub use netns::Netns;
-pub use nginx::Nginx;
+pub use nginx::{Nginx, nginx_folders};
 pub use pins::link_ids;
 pub use process::Process;
 pub use prometheus::Prometheus;

@@ -87,8 +87,15 @@ fn certificate(folder: &Path) {
     );
 }
 
+/// The lines of nginx's configuration by which what it writes beside its logs lands in this folder, and not in the machine's own.
+pub fn nginx_folders(folder: &Path) -> String {
+    ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {}/{kind};", folder.display()))
+        .join("\n")
+}
+
 fn configuration(folder: &Path) -> String {
-    let folder = folder.display();
+    let (temporary, folder) = (nginx_folders(folder), folder.display());
     format!(
         r#"
 user root;
@@ -100,11 +107,7 @@ events {{ worker_connections 512; }}
 http {{
     log_format short '$server_port $status $request';
     access_log {folder}/access.log short;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    {temporary}
     server {{
         listen 80;
         listen [::]:80;

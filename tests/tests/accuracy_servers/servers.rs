@@ -1,8 +1,13 @@
 //! nginx, Apache and HAProxy, and what their logs say: `PORT PROTOCOL STATUS ...` in each line.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use foobar_tests::harness::{Netns, Process, eventually, tcp_connects};
+use foobar_tests::harness::{Netns, Process, eventually, nginx_folders, tcp_connects};
 use tempfile::TempDir;
 
 /// nginx.
@@ -93,9 +98,7 @@ impl Servers {
 }
 
 fn nginx() -> String {
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("{name}_temp_path {{folder}}/{name};"))
-        .join("\n");
+    let temporary = nginx_folders(Path::new("{folder}"));
     format!(
         r#"
 user root;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use foobar_tests::harness::{Netns, Process, eventually, run, tcp_connects};
+use foobar_tests::harness::{Netns, Process, eventually, nginx_folders, run, tcp_connects};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -164,7 +164,7 @@ fn certificates(folder: &Path) {
 }
 
 fn nginx(folder: &Path) -> String {
-    let folder = folder.display();
+    let (temporary, folder) = (nginx_folders(folder), folder.display());
     let server = |port: u16, words: &str, more: &str| {
         format!(
             "server {{ listen {port} ssl {words}; listen [::]:{port} ssl {words}; {more} location / {{ default_type text/plain; return 200 'hello from nginx\\n'; }} }}"
@@ -177,9 +177,6 @@ fn nginx(folder: &Path) -> String {
         server(RETRY, "", "ssl_ecdh_curve secp384r1;"),
     ]
     .join("\n");
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("{name}_temp_path {folder}/{name};"))
-        .join("\n");
     format!(
         "user root; daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
         events {{ worker_connections 512; }}

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use foobar_tests::harness::{Netns, Process, eventually, run, tcp_connects, try_run};
+use foobar_tests::harness::{
+    Netns, Process, eventually, nginx_folders, run, tcp_connects, try_run,
+};
 use tempfile::TempDir;
 
 /// A server is given so long to start; the machine may be busy.
@@ -40,11 +42,11 @@ impl Server {
         http: &str,
         listens: &[&str],
     ) -> Self {
+        let temporary = nginx_folders(Path::new("FOLDER"));
         let text = format!(
             "user root;\ndaemon off;\nworker_processes 2;\npid FOLDER/nginx.pid;\nerror_log FOLDER/error.log;\n\
              events {{ worker_connections 512; }}\nhttp {{\n\
-             client_body_temp_path FOLDER/body;\nproxy_temp_path FOLDER/proxy;\nfastcgi_temp_path FOLDER/fastcgi;\n\
-             uwsgi_temp_path FOLDER/uwsgi;\nscgi_temp_path FOLDER/scgi;\n{http}\n}}\n"
+             {temporary}\n{http}\n}}\n"
         );
         write(&folder, "nginx.conf", &text);
         let mut command = namespace.command("sh");
