@@ -1,5 +1,6 @@
 //! What the project wants to reach, and whether a run did.
 
+use foobar_user::kernel::measure::Rung;
 use serde::Serialize;
 
 use crate::results::Results;
@@ -15,6 +16,8 @@ pub struct Goal {
     pub measured: Option<f64>,
     /// Whether it is reached.
     pub reached: Option<bool>,
+    /// What the parts of the work reach that no filter can do without, each in the least program that does it: [`crate::packet::ladder`].
+    pub parts: Option<f64>,
 }
 
 /// How a figure compares with its bound.
@@ -25,6 +28,17 @@ enum Bound {
 }
 
 use Bound::{AtLeast, AtMost};
+
+// Goals that are compared with the parts of the work.
+const SYN_ALLOWED: &str = "SYN allowed, 10,000 prefixes, over a bare XDP_DROP";
+const SYN_DENIED: &str = "SYN denied, 10,000 prefixes, over a bare XDP_DROP";
+const SYN_ALLOWED_OVER_PEER: &str = "SYN allowed, over xdp-filter";
+const SYN_DENIED_OVER_PEER: &str = "SYN denied, over xdp-filter";
+const CLOSED: &str = "UDP to a closed port, over a bare XDP_DROP";
+const REPLY: &str = "reply to an own connection, over a bare XDP_DROP";
+const LIVE: &str = "live drop rate, of a bare XDP_DROP";
+/// The subject that drops and does nothing else.
+const FLOOR: &str = "XDP_DROP";
 
 /// All goals of which a run measured something.
 pub fn all(results: &Results) -> Vec<Goal> {
@@ -42,45 +56,44 @@ pub fn all(results: &Results) -> Vec<Goal> {
     let live = |subject: &str| {
         of(median("live", "SYN dropped", subject), median("live", "SYN dropped", "foobar"))
     };
+    let rung = |case: &str, rung: Rung| ratio("ladder", case, rung.name());
+    let live_rung = of(
+        median("live", "SYN dropped", FLOOR),
+        median("live", "SYN dropped", Rung::Source.name()),
+    );
+    // What a filter cannot do without, for some of the goals.
+    let parts = |what: &str| match what {
+        SYN_ALLOWED | SYN_DENIED => rung("SYN denied", Rung::Range),
+        SYN_ALLOWED_OVER_PEER => of(rung("SYN denied", Rung::Range), packet("SYN allowed", peer)),
+        SYN_DENIED_OVER_PEER => of(rung("SYN denied", Rung::Range), packet("SYN denied", peer)),
+        CLOSED => rung("UDP closed port", Rung::Port),
+        REPLY => rung("reply to own connection", Rung::LruHash),
+        LIVE => live_rung,
+        _ => None,
+    };
     let million = "1,000,000 IPv4";
     let rows = [
+        (SYN_ALLOWED, AtMost(2.5, " x"), packet("SYN allowed", ten)),
+        (SYN_DENIED, AtMost(2.5, " x"), packet("SYN denied", ten)),
         (
-            "SYN allowed, 10,000 prefixes, over a bare XDP_DROP",
-            AtMost(2.5, " x"),
-            packet("SYN allowed", ten),
-        ),
-        (
-            "SYN denied, 10,000 prefixes, over a bare XDP_DROP",
-            AtMost(2.5, " x"),
-            packet("SYN denied", ten),
-        ),
-        (
-            "SYN allowed, over xdp-filter",
+            SYN_ALLOWED_OVER_PEER,
             AtMost(0.45, " x"),
             of(packet("SYN allowed", ten), packet("SYN allowed", peer)),
         ),
         (
-            "SYN denied, over xdp-filter",
+            SYN_DENIED_OVER_PEER,
             AtMost(0.45, " x"),
             of(packet("SYN denied", ten), packet("SYN denied", peer)),
         ),
-        (
-            "UDP to a closed port, over a bare XDP_DROP",
-            AtMost(1.6, " x"),
-            packet("UDP closed port", ten),
-        ),
+        (CLOSED, AtMost(1.6, " x"), packet("UDP closed port", ten)),
         ("IPv6 SYN, over a bare XDP_DROP", AtMost(3.0, " x"), packet("IPv6 SYN allowed", ten)),
-        (
-            "reply to an own connection, over a bare XDP_DROP",
-            AtMost(3.8, " x"),
-            packet("reply to own connection", ten),
-        ),
+        (REPLY, AtMost(3.8, " x"), packet("reply to own connection", ten)),
         (
             "1,000,000 prefixes, random sources, over a bare XDP_DROP",
             AtMost(12.0, " x"),
             packet("random IPv4 SYN", "foobar, 1M"),
         ),
-        ("live drop rate, of a bare XDP_DROP", AtLeast(0.87, " x"), live("XDP_DROP")),
+        (LIVE, AtLeast(0.87, " x"), live("XDP_DROP")),
         ("live drop rate, of xdp-filter", AtLeast(1.35, " x"), live("xdp-filter")),
         (
             "live drop rate, of iptables raw with ipset",
@@ -143,7 +156,7 @@ pub fn all(results: &Results) -> Vec<Goal> {
                     (format!("at least {least}{unit}"), measured.map(|value| value >= least))
                 }
             };
-            Goal { what, bound: text, measured, reached }
+            Goal { what, bound: text, measured, reached, parts: parts(what) }
         })
         .collect()
 }

@@ -111,15 +111,18 @@ fn grouped(digits: &str) -> String {
 
 /// The goals.
 pub fn goals(goals: &[Goal]) -> String {
-    let mut text = "| goal | bound | measured | |\n|---|---:|---:|---|\n".to_owned();
-    for Goal { what, bound, measured, reached } in goals {
+    let mut text =
+        "| goal | bound | measured | | necessary parts alone |\n|---|---:|---:|---|---:|\n"
+            .to_owned();
+    for Goal { what, bound, measured, reached, parts } in goals {
         let measured = measured.map(number).unwrap_or_default();
         let reached = match reached {
             Some(true) => "reached",
             Some(false) => "**missed**",
             None => "",
         };
-        let _ = writeln!(text, "| {what} | {bound} | {measured} | {reached} |");
+        let parts = parts.map(number).unwrap_or_default();
+        let _ = writeln!(text, "| {what} | {bound} | {measured} | {reached} | {parts} |");
     }
     text
 }

@@ -34,7 +34,7 @@ pub fn print_goals(goals: &[Goal]) {
         return;
     }
     println!("\nGoals");
-    for Goal { what, bound, measured, reached } in goals {
+    for Goal { what, bound, measured, reached, .. } in goals {
         let reached = if *reached == Some(true) { "reached" } else { "missed" };
         println!("{reached:8} {what}: {:.2} ({bound})", measured.unwrap_or(f64::NAN));
     }
