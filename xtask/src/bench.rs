@@ -13,7 +13,7 @@ pub struct Args {
     /// Brings docs/performance.md and its pictures up to date
     #[arg(long)]
     update_docs: bool,
-    /// Parts and options of the benchmark itself: [packet|scale|live|service|policy|observer|scrape]... [--quick] [--output json]
+    /// Parts and options of the benchmark itself: [packet|ladder|scale|live|service|policy|observer|scrape]... [--quick] [--output json]
     /// [--save FILE]; `-- --help` names them all
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
