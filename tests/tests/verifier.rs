@@ -4,12 +4,17 @@ use foobar_common::tables::feature;
 use foobar_tests::harness::{Leaks, Netns, Tag};
 use foobar_user::{
     kernel::{
-        Engine, EngineOptions, ProgramFacts, Sandbox, Store, StoreOptions, Timeouts, detach, hz,
-        select_interfaces,
+        Engine, EngineOptions, FileVersion, Probes, ProgramFacts, Sandbox, Store, StoreOptions,
+        Timeouts, detach, hz, select_interfaces,
     },
     policy::{Compiled, Config, Labels, Lists, Policy, Slots, compile},
+    probing::{Plan, Server},
 };
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    path::Path,
+};
 
 /// Instructions that the verifier may walk through, for each program; the kernel itself allows a million.
 const CEILING: u32 = 100_000;
@@ -93,4 +98,47 @@ fn every_feature_together_stays_below_the_ceiling() {
     let programs = ["ingress", "egress", "observe_ingress", "observe_egress"];
     let tracing = ["sock_state", "tcp_retransmit", "tcp_receive_reset", "tcp_send_reset"];
     check("filter", &facts, &[&programs[..], &tracing].concat());
+}
+
+/// The probes are loaded and placed, and the next process finds them as they are.
+#[test]
+fn probes_stay_below_the_ceiling_and_are_taken_over() {
+    let _leaks = Leaks::watch();
+    let tag = Tag::unique();
+    let folder = tempfile::Builder::new().prefix("foobar-probes-").tempdir().expect("a folder");
+    // It makes sure of the file system for the pins, and that nobody else uses them.
+    let store = Store::open(&StoreOptions::new(tag.bpf_dir())).expect("a store");
+    let open = || Probes::open(&tag.bpf_dir()).unwrap_or_else(|error| panic!("{error:?}"));
+    let mut probes = open();
+    let facts = probes.programs().unwrap_or_else(|error| panic!("{error}"));
+    check("probes", &facts, &["apache_end", "nginx_begin", "nginx_end"]);
+    for (server, program) in
+        [(Server::Nginx, "/usr/sbin/nginx"), (Server::Apache, "/usr/sbin/apache2")]
+    {
+        let copy = folder.path().join(server.to_string());
+        fs::copy(program, &copy).expect("a copy");
+        let plan = Plan::of(server, &fs::read(&copy).expect("read")).expect("a plan");
+        assert!(plan.tells_classes());
+        let file = File::open(&copy).expect("opened");
+        let version = FileVersion::of(server, &copy, &file).expect("a version");
+        probes.place(version, &file, &plan).unwrap_or_else(|error| panic!("{error:?}"));
+        // Again: they take the place of those that are there.
+        probes.place(version, &file, &plan).unwrap_or_else(|error| panic!("{error:?}"));
+    }
+    let ports = BTreeMap::from([(80, Server::Nginx), (443, Server::Apache)]);
+    let slots = probes.set_ports(&ports).expect("slots");
+    let numbers = |probes: &Probes| {
+        probes.placed().iter().map(|placed| (placed.number, placed.version)).collect::<Vec<_>>()
+    };
+    let before = numbers(&probes);
+    assert_eq!(before.len(), 2);
+    drop(probes);
+    let again = open();
+    assert_eq!(numbers(&again), before);
+    assert!(again.placed().iter().all(|placed| !placed.stale && placed.tells_classes));
+    assert_eq!(again.set_ports(&ports).expect("slots"), slots);
+    drop(again);
+    Probes::remove(&tag.bpf_dir()).expect("removed");
+    drop(store);
+    detach(&tag.bpf_dir()).unwrap_or_else(|error| panic!("{error}"));
 }

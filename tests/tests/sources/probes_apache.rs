@@ -47,7 +47,7 @@ RedirectMatch 503 ^/broken$
 const UPSTREAM: &str = "access_log off; server { listen 127.0.0.1:8082; client_max_body_size 4m; location / { return 204; } }";
 
 #[test]
-fn apache_is_counted_exactly() {
+fn slow_apache_is_counted_exactly() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let _upstream = Server::nginx(&lan.server, self::folder(), UPSTREAM, &["127.0.0.1:8082"]);

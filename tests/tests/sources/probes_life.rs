@@ -31,7 +31,7 @@ fn replace(program: &Path, content: &[u8]) {
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_while_servers_and_daemon_change() {
+fn slow_nothing_is_lost_or_doubled_while_servers_and_daemon_change() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let mut site = site(&lan, PORTS);
@@ -108,7 +108,7 @@ fn nothing_is_lost_or_doubled_while_servers_and_daemon_change() {
 
 /// Requests that are under way when probes are placed have no duration, and count.
 #[test]
-fn probes_placed_in_the_middle_of_requests_count_what_ends() {
+fn slow_probes_placed_in_the_middle_of_requests_count_what_ends() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let folder = folder();

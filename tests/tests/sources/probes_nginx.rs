@@ -108,7 +108,7 @@ fn get(path: &str) -> String {
 }
 
 #[test]
-fn nginx_is_counted_exactly() {
+fn slow_nginx_is_counted_exactly() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let site = site(&lan, &["443", "80"]);

@@ -29,7 +29,7 @@ use super::{
     btf, clock,
     error::{ErrorKind, KernelError},
     folders,
-    instance::network_namespace,
+    instance::{ProgramFacts, network_namespace},
     percpu,
     sys::{
         link,
@@ -188,6 +188,25 @@ impl Probes {
     /// If a pin cannot be removed.
     pub fn remove(bpf_dir: &Path) -> Result<(), KernelError> {
         remove(&folders::of_probes(bpf_dir))
+    }
+
+    /// What the verifier had to do.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn programs(&self) -> Result<Vec<ProgramFacts>, KernelError> {
+        let facts = self.programs.iter().map(|(name, program)| {
+            let info = object::program(program.as_fd()).map_err(|error| {
+                KernelError::call(format!("cannot ask about the program {name}"), error)
+            })?;
+            Ok(ProgramFacts {
+                name: (*name).to_owned(),
+                id: info.id,
+                verified_instructions: info.verified_instructions,
+                translated_bytes: info.translated_bytes,
+            })
+        });
+        facts.collect()
     }
 
     /// Reads what is counted.
