@@ -17,6 +17,10 @@ pub const PORT_APACHE: u8 = 0x80;
 /// Entries of `PROBED_PORTS`: one for each port.
 pub const PORTS: usize = 1 << 16;
 
+/// Of which so many are one element of the map: the verifier of Linux 6.1 forgets that a port is below 65,536 once its bytes were
+/// swapped, but not what a mask leaves of it.
+pub const PORTS_ROW: usize = 64;
+
 /// Buckets of the histogram of request durations, those of the times to the first byte: upper bounds in microseconds.
 pub const DURATION_BOUNDS_US: [u64; 10] = crate::http::stats::FIRST_BYTE_BOUNDS_US;
 

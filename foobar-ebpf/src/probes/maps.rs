@@ -5,11 +5,14 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, LruHashMap, PerCpuArray},
 };
-use foobar_common::probes::{PORTS, ProbeSettings, ProbeStats, RequestKey, SLOTS, TARGETS, Target};
+use foobar_common::probes::{
+    PORTS, PORTS_ROW, ProbeSettings, ProbeStats, RequestKey, SLOTS, TARGETS, Target,
+};
 
 /// The slot of each port and the kind of its server ([`foobar_common::probes::PORT_APACHE`]); 0 where nothing is counted.
 #[map]
-pub static PROBED_PORTS: Array<[u8; PORTS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static PROBED_PORTS: Array<[u8; PORTS_ROW]> =
+    Array::with_max_entries((PORTS / PORTS_ROW) as u32, BPF_F_MMAPABLE);
 /// By slot, of which the first is 1.
 #[map]
 pub static PROBE_STATS: PerCpuArray<ProbeStats> = PerCpuArray::with_max_entries(SLOTS, 0);

@@ -1,7 +1,7 @@
 //! Whose requests count: those of servers in the daemon's own network namespace, on ports that ask for it.
 
 use aya_ebpf::helpers::bpf_get_current_task;
-use foobar_common::probes::{PORT_APACHE, ProbeSettings};
+use foobar_common::probes::{PORT_APACHE, PORTS_ROW, ProbeSettings};
 
 use crate::{
     maps::{PROBE_SETTINGS, PROBED_PORTS},
@@ -27,7 +27,8 @@ pub fn settings() -> Option<&'static ProbeSettings> {
 /// The slot of a port that this kind of server is observed on: 0 for nginx, [`PORT_APACHE`].
 #[inline(always)]
 pub fn slot(port: u16, kind: u8) -> Option<u32> {
-    let entry = *PROBED_PORTS.get(0)?.get(port as usize)?;
+    let (row, column) = (port as usize / PORTS_ROW, port as usize % PORTS_ROW);
+    let entry = *PROBED_PORTS.get(row as u32)?.get(column)?;
     let slot = entry & !PORT_APACHE;
     (slot != 0 && entry & PORT_APACHE == kind).then(|| slot as u32 - 1)
 }

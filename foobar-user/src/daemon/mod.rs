@@ -86,6 +86,7 @@ pub fn run(options: Options) -> Result<()> {
     let boot = boot::choose(options)?;
     let (store, claims) = preflight::claim(&boot)?;
     let keeper = startup::start(boot, store)?;
+    probes::begin(&keeper.shared());
     privileges::drop_all_but_kept()?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)

@@ -113,6 +113,14 @@ impl Probing {
     }
 }
 
+/// Places the probes for the first time, with all of root's rights: kernels before 6.6 ask for more of them than the daemon keeps.
+pub fn begin(shared: &Shared) {
+    let wanted = wanted(&shared.published().intent.config);
+    if !wanted.is_empty() {
+        shared.probing.tick(shared, &wanted);
+    }
+}
+
 /// Looks after the probes until `shutdown`. They stay when the daemon ends.
 pub async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
     let mut ticks = interval(PERIOD);

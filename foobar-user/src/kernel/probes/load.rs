@@ -12,7 +12,9 @@ use aya_obj::generated::{
 };
 use foobar_common::{
     http::stats::CLASSES,
-    probes::{ATOMIC_ADD, PORTS, ProbeSettings, ProbeStats, RequestKey, SLOTS, TARGETS, Target},
+    probes::{
+        ATOMIC_ADD, PORTS, PORTS_ROW, ProbeSettings, ProbeStats, RequestKey, SLOTS, TARGETS, Target,
+    },
 };
 
 use crate::kernel::{
@@ -22,7 +24,7 @@ use crate::kernel::{
         self,
         map::{self, MapSpec},
         object::{self as bpf, Kind},
-        program::{Attaching, load_probe},
+        program::{Attaching, has_probe_links, load_probe},
     },
 };
 
@@ -60,7 +62,7 @@ fn specs() -> [(&'static str, MapSpec); 5] {
         ..MapSpec::array(size_of::<ProbeStats>(), SLOTS, 0)
     };
     [
-        ("PROBED_PORTS", MapSpec::array(PORTS, 1, BPF_F_MMAPABLE)),
+        ("PROBED_PORTS", MapSpec::array(PORTS_ROW, (PORTS / PORTS_ROW) as u32, BPF_F_MMAPABLE)),
         ("PROBE_STATS", stats),
         ("PROBE_SETTINGS", MapSpec::array(size_of::<ProbeSettings>(), 1, BPF_F_MMAPABLE)),
         ("PROBE_TARGETS", MapSpec::array(size_of::<Target>(), TARGETS, BPF_F_MMAPABLE)),
@@ -97,9 +99,11 @@ pub(super) fn load(folder: &Path) -> Result<Loaded, KernelError> {
     with_atomics(&mut object)?;
 
     let (programs, attaching) = match verified(&object, Attaching::Link) {
-        Ok(programs) => (programs, Attaching::Link),
+        Ok(programs) if programs.values().all(|program| has_probe_links(program.as_fd())) => {
+            (programs, Attaching::Link)
+        }
         // A kernel before 6.6 does not know this way; what is wrong with the programs themselves it says again.
-        Err(_) => (verified(&object, Attaching::Event)?, Attaching::Event),
+        _ => (verified(&object, Attaching::Event)?, Attaching::Event),
     };
     let mut same_code = true;
     for (name, program) in &programs {

@@ -333,12 +333,17 @@ impl Probes {
         for point in &plan.points {
             let name = point.program;
             let failed = |error: io::Error| {
-                // Of perf_event_open(2), which says EACCES where others say EPERM.
-                let error = match error.raw_os_error() {
-                    Some(libc::EACCES) => io::Error::from_raw_os_error(libc::EPERM),
-                    _ => error,
-                };
-                KernelError::call(format!("cannot place the probe {name}"), error)
+                let what = format!("cannot place the probe {name}");
+                match error.raw_os_error() {
+                    // Of perf_event_open(2).
+                    Some(libc::EACCES) if self.attaching == Attaching::Event => {
+                        KernelError::new(ErrorKind::NotRoot, what).because(error).advise(
+                            "before Linux 6.6, kernels with this fix let CAP_SYS_ADMIN alone place probes, which the daemon has \
+                             only during its start, and only if its service gives it that: start it anew, or use another source",
+                        )
+                    }
+                    _ => KernelError::call(what, error),
+                }
             };
             let program = self
                 .programs

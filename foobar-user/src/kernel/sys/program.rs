@@ -2,8 +2,9 @@
 
 use std::{
     ffi::CStr,
+    fs::File,
     io,
-    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
 use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type};
@@ -69,6 +70,14 @@ pub(in crate::kernel) fn load_probe(
             }
         }
     })
+}
+
+/// Whether a probe that was loaded for it can be attached by a link of its own: a folder is refused as such by kernels that know this kind
+/// of link, and the kind itself by others, though they load the program.
+pub(in crate::kernel) fn has_probe_links(program: BorrowedFd<'_>) -> bool {
+    let Ok(folder) = File::open("/") else { return false };
+    let refused = attach_probe(program, folder.as_fd(), 0, 0).err();
+    refused.is_some_and(|error| error.raw_os_error() == Some(libc::EBADF))
 }
 
 /// Attaches a probe to a byte of a file, in all processes that run it or will (BPF_LINK_CREATE, Linux 6.6). It may ask for the cookie.
