@@ -70,9 +70,8 @@ pub extern "C" fn judge_ordinary4(context: *mut xdp_md, what: u32, jiffies: u64)
     }
 }
 
-/// An untagged IPv6 datagram, in the generation (bit 0) and with the flags of the run (bits 8 to 31) that `what` holds. Returns
-/// [`Run::pack`], or [`NOT_ORDINARY`]. A global function: the kernel verifies it once, and addresses of 16 bytes take stack that the
-/// entry program cannot spare.
+/// An untagged IPv6 datagram of a traced run, in the generation (bit 0) and with the flags of the run (bits 8 to 31) that `what` holds. Returns
+/// [`Run::pack`], or [`NOT_ORDINARY`]. A global function: the kernel verifies it once.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn judge_ordinary6(context: *mut xdp_md, what: u32, jiffies: u64) -> u64 {
