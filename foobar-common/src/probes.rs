@@ -3,7 +3,13 @@
 //! The programs are loaded apart from the filter's and have maps of their own, so that neither a reload of the policy nor a restart of
 //! the daemon loses or doubles a count.
 
-use crate::{http::stats::CLASSES, observe::Histogram};
+use crate::{
+    http::{
+        flow::Flow,
+        stats::{CLASSES, HttpStats},
+    },
+    observe::Histogram,
+};
 
 /// Ports that can be counted this way: as many as are told apart. `PROBED_PORTS` gives each a slot, counted from 1.
 pub const SLOTS: u32 = 16;
@@ -40,19 +46,21 @@ pub struct ProbeStats {
     pub aborted: u64,
     /// From the server's own beginning of a request to its own end, of those of which both were seen.
     pub duration: Histogram,
+    /// What was read of what a program hands to libssl.
+    pub read: HttpStats,
 }
 
-const _: () = assert!(size_of::<ProbeStats>() == 7 * 8 + 96);
+const _: () = assert!(size_of::<ProbeStats>() == 7 * 8 + 96 + size_of::<HttpStats>());
 
 impl ProbeStats {
     /// Requests answered, of all classes.
     pub fn answered(&self) -> u64 {
-        self.requests.iter().sum()
+        self.requests.iter().sum::<u64>() + self.read.answered()
     }
 
     /// Requests that ended, as the server's own count has them.
     pub fn seen(&self) -> u64 {
-        self.answered() + self.aborted
+        self.answered() + self.aborted + self.read.aborted
     }
 
     /// Adds what was counted elsewhere.
@@ -60,6 +68,7 @@ impl ProbeStats {
         self.requests.iter_mut().zip(more.requests).for_each(|(sum, more)| *sum += more);
         self.aborted += more.aborted;
         self.duration.add(&more.duration);
+        self.read.add(&more.read);
     }
 }
 
@@ -109,7 +118,8 @@ pub struct ProbeSettings {
     pub namespace: u32,
     /// Seconds by which the kernel's TAI clock is ahead of UTC, as it was told.
     pub tai_ahead: i32,
-    pub reserved: u32,
+    /// `struct sock_common.skc_num`: a socket's local port, host byte order.
+    pub local_port: u32,
 }
 
 const _: () = assert!(size_of::<ProbeSettings>() == 24);
@@ -123,3 +133,50 @@ pub struct RequestKey {
     /// Address of its connection; of HTTP/2 that of the stream.
     pub connection: u64,
 }
+
+/// What a thread is about in libssl, by thread (bpf_get_current_pid_tgid).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Address of the `SSL`; 0 between calls.
+    pub session: u64,
+    /// Where the bytes are that are written, or will be that are read.
+    pub buffer: u64,
+    /// Where their number will be (`size_t`).
+    pub count: u64,
+    /// Local port of a TCP socket that was read during the call; 0 if none was.
+    pub port: u32,
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Call>() == 32);
+
+/// A TLS connection of a process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionKey {
+    pub process: u64,
+    /// Address of the `SSL`.
+    pub session: u64,
+}
+
+/// In place of a slot: the port of a connection is not observed.
+pub const NOT_OBSERVED: u32 = u32::MAX;
+
+/// Bytes of the window through which a connection is read: 256 at a time, and room to read a word behind their end.
+pub const SESSION_WINDOW: usize = 264;
+
+/// What is remembered of a TLS connection. One thread at a time uses it, as libssl demands.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub flow: Flow,
+    /// What was counted and is not added to the port's counts yet, because the port is not known.
+    pub counted: HttpStats,
+    pub window: [u8; SESSION_WINDOW],
+    /// The slot of its port, counted from 1; 0 where the port is not known yet; or [`NOT_OBSERVED`].
+    pub slot: u32,
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Session>() == size_of::<Flow>() + size_of::<HttpStats>() + 264 + 8);

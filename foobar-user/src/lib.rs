@@ -42,5 +42,8 @@ pub const REVISION: &str = match option_env!("FOOBAR_REVISION") {
 /// The kernel programs that count requests in the functions of web servers, as an ELF object.
 pub static PROBES_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probes"));
 
+/// The kernel programs that read what programs hand to libssl, as an ELF object.
+pub static LIBSSL_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/libssl"));
+
 /// The kernel programs, as an ELF object.
 pub static KERNEL_OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/foobar"));

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use foobar_user::{KERNEL_OBJECT, PROBES_OBJECT};
+use foobar_user::{KERNEL_OBJECT, LIBSSL_OBJECT, PROBES_OBJECT};
 use object::{
     Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SectionIndex,
     SectionKind, SymbolKind,
@@ -127,6 +127,7 @@ fn no_chain_of_calls_takes_more_stack_than_older_kernels_allow() {
     assert_eq!(observers.0, 2, "the programs are found");
     assert!(observers.1 > 10, "calls are found: {}", observers.1);
     assert_ne!(check(PROBES_OBJECT, "nginx_").0, 0);
+    assert_ne!(check(LIBSSL_OBJECT, "libssl_").0, 0);
 }
 
 /// Checks every chain of an object. Returns how many of its functions have names that begin so, and how many calls there are.

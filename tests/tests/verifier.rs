@@ -4,8 +4,8 @@ use foobar_common::tables::feature;
 use foobar_tests::harness::{Leaks, Netns, Tag};
 use foobar_user::{
     kernel::{
-        Engine, EngineOptions, FileVersion, Probes, ProgramFacts, Sandbox, Store, StoreOptions,
-        Timeouts, detach, hz, select_interfaces,
+        Engine, EngineOptions, FileVersion, ProbeObject, Probes, ProgramFacts, Sandbox, Store,
+        StoreOptions, Timeouts, detach, hz, select_interfaces,
     },
     policy::{Compiled, Config, Labels, Lists, Policy, Slots, compile},
     probing::{Plan, Server},
@@ -100,21 +100,44 @@ fn every_feature_together_stays_below_the_ceiling() {
     check("filter", &facts, &[&programs[..], &tracing].concat());
 }
 
-/// The probes are loaded and placed, and the next process finds them as they are.
 #[test]
-fn probes_stay_below_the_ceiling_and_are_taken_over() {
+fn probes_on_functions_stay_below_the_ceiling_and_are_taken_over() {
+    probes(
+        ProbeObject::of(Server::Nginx),
+        &["apache_end", "nginx_begin", "nginx_end"],
+        &[(Server::Nginx, "/usr/sbin/nginx", 80), (Server::Apache, "/usr/sbin/apache2", 443)],
+    );
+}
+
+#[test]
+fn probes_in_libssl_stay_below_the_ceiling_and_are_taken_over() {
+    probes(
+        ProbeObject::of(Server::Libssl),
+        &[
+            "libssl_begin",
+            "libssl_free",
+            "libssl_read",
+            "libssl_shake",
+            "libssl_socket",
+            "libssl_unread",
+            "libssl_written",
+        ],
+        &[(Server::Libssl, "/usr/lib/x86_64-linux-gnu/libssl.so.3", 443)],
+    );
+}
+
+/// The probes of an object are loaded and placed in copies of these programs, each for a port, and the next process finds them as they are.
+fn probes(object: &'static ProbeObject, names: &[&str], programs: &[(Server, &str, u16)]) {
     let _leaks = Leaks::watch();
     let tag = Tag::unique();
     let folder = tempfile::Builder::new().prefix("foobar-probes-").tempdir().expect("a folder");
     // It makes sure of the file system for the pins, and that nobody else uses them.
     let store = Store::open(&StoreOptions::new(tag.bpf_dir())).expect("a store");
-    let open = || Probes::open(&tag.bpf_dir()).unwrap_or_else(|error| panic!("{error:?}"));
+    let open = || Probes::open(&tag.bpf_dir(), object).unwrap_or_else(|error| panic!("{error:?}"));
     let mut probes = open();
     let facts = probes.programs().unwrap_or_else(|error| panic!("{error}"));
-    check("probes", &facts, &["apache_end", "nginx_begin", "nginx_end"]);
-    for (server, program) in
-        [(Server::Nginx, "/usr/sbin/nginx"), (Server::Apache, "/usr/sbin/apache2")]
-    {
+    check("probes", &facts, names);
+    for &(server, program, _) in programs {
         let copy = folder.path().join(server.to_string());
         fs::copy(program, &copy).expect("a copy");
         let plan = Plan::of(server, &fs::read(&copy).expect("read")).expect("a plan");
@@ -125,20 +148,20 @@ fn probes_stay_below_the_ceiling_and_are_taken_over() {
         // Again: they take the place of those that are there.
         probes.place(version, &file, &plan).unwrap_or_else(|error| panic!("{error:?}"));
     }
-    let ports = BTreeMap::from([(80, Server::Nginx), (443, Server::Apache)]);
+    let ports: BTreeMap<_, _> = programs.iter().map(|&(server, _, port)| (port, server)).collect();
     let slots = probes.set_ports(&ports).expect("slots");
     let numbers = |probes: &Probes| {
         probes.placed().iter().map(|placed| (placed.number, placed.version)).collect::<Vec<_>>()
     };
     let before = numbers(&probes);
-    assert_eq!(before.len(), 2);
+    assert_eq!(before.len(), programs.len());
     drop(probes);
     let again = open();
     assert_eq!(numbers(&again), before);
     assert!(again.placed().iter().all(|placed| !placed.stale && placed.tells_classes));
     assert_eq!(again.set_ports(&ports).expect("slots"), slots);
     drop(again);
-    Probes::remove(&tag.bpf_dir()).expect("removed");
+    Probes::remove(&tag.bpf_dir(), object).expect("removed");
     drop(store);
     detach(&tag.bpf_dir()).unwrap_or_else(|error| panic!("{error}"));
 }

@@ -6,7 +6,7 @@ use foobar_common::probes::PORT_APACHE;
 
 use crate::{
     finish::{self, Outcome},
-    memory, place,
+    memory, place, target,
 };
 
 /// `request_rec.connection`.
@@ -26,7 +26,7 @@ const REDIRECTS: u32 = 10;
 
 #[inline(always)]
 pub fn end(context: &ProbeContext) -> Option<()> {
-    let target = finish::target(context)?;
+    let target = target::of(context)?;
     let settings = place::settings()?;
     let request: u64 = context.arg(0)?;
     let connection: u64 = memory::user(request + REQUEST_CONNECTION)?;
@@ -34,7 +34,7 @@ pub fn end(context: &ProbeContext) -> Option<()> {
     // A unix socket has no port, which is 0 then.
     let [port, _] = memory::user::<[u16; 2]>(local + SOCKADDR_PORT)?;
     let slot = place::slot(port, PORT_APACHE)?;
-    finish::seen(target, finish::now());
+    target::seen(target, target::now());
     let outcome = Outcome::Answered(status(request).unwrap_or(0) as u64);
     // SAFETY: the helper has no preconditions.
     let tai = unsafe { bpf_ktime_get_tai_ns() };

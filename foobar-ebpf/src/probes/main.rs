@@ -4,6 +4,7 @@
 //! the filter.
 //!
 //! - [`nginx`], [`apache`]: what their functions are handed. [`finish`]: what is counted of a request.
+//! - [`target`]: the file that a probe is in, and how is counted.
 //! - [`place`]: whose requests count: network namespace, address, port. [`memory`]: reads of the server's memory and the kernel's.
 //! - [`maps`]: all maps.
 //!
@@ -23,6 +24,7 @@ mod maps;
 mod memory;
 mod nginx;
 mod place;
+mod target;
 
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 

@@ -23,6 +23,8 @@ pub fn kernel<T: Integers>(address: u64) -> Option<T> {
 pub unsafe trait Integers: Copy {}
 
 // SAFETY: an integer.
+unsafe impl Integers for u16 {}
+// SAFETY: an integer.
 unsafe impl Integers for u32 {}
 // SAFETY: an integer.
 unsafe impl Integers for u64 {}

@@ -7,7 +7,7 @@ use foobar_common::probes::{RequestKey, Target};
 use crate::{
     finish::{self, Outcome},
     maps::REQUESTS,
-    memory, place,
+    memory, place, target,
 };
 
 /// `ngx_http_request_t.connection`, behind the signature.
@@ -17,12 +17,23 @@ const CONNECTION_LISTENING: u64 = 0x40;
 /// `ngx_listening_t.sockaddr`, behind the descriptor.
 const LISTENING_SOCKADDR: u64 = 8;
 
+/// Address families (linux/socket.h).
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+/// The port of a `struct sockaddr_in` or `sockaddr_in6`. Sockets of other families have none.
+#[inline(always)]
+fn port(address: u64) -> Option<u16> {
+    let [family, port] = memory::user::<[u16; 2]>(address)?;
+    (family == AF_INET || family == AF_INET6).then(|| u16::from_be(port))
+}
+
 /// The slot of the port that a connection came in by, and how many bytes were sent on it since the request before.
 #[inline(always)]
 fn connection(address: u64) -> Option<(u32, u64)> {
     let [listening, sent] = memory::user::<[u64; 2]>(address + CONNECTION_LISTENING)?;
     let sockaddr: u64 = memory::user(listening + LISTENING_SOCKADDR)?;
-    Some((place::slot(place::port(sockaddr)?, 0)?, sent))
+    Some((place::slot(port(sockaddr)?, 0)?, sent))
 }
 
 #[inline(always)]
@@ -32,31 +43,31 @@ fn key(connection: u64) -> RequestKey {
 
 #[inline(always)]
 pub fn begin(context: &ProbeContext) -> Option<()> {
-    finish::target(context)?;
+    target::of(context)?;
     place::settings()?;
     let address: u64 = context.arg(0)?;
     connection(address)?;
     // What is not remembered has no duration, and counts all the same.
-    let _ = REQUESTS.insert(&key(address), &finish::now(), 0);
+    let _ = REQUESTS.insert(&key(address), &target::now(), 0);
     Some(())
 }
 
 #[inline(always)]
 pub fn end(context: &ProbeContext) -> Option<()> {
-    let target = finish::target(context)?;
+    let target = target::of(context)?;
     place::settings()?;
     let request: u64 = context.arg(0)?;
     let code: u64 = context.arg(1)?;
     let address: u64 = memory::user(request + REQUEST_CONNECTION)?;
     let (slot, sent) = connection(address)?;
-    let now = finish::now();
+    let now = target::now();
     let key = key(address);
     // SAFETY: the value is copied at once.
     let start = unsafe { REQUESTS.get(&key) }.copied();
     if start.is_some() {
         let _ = REQUESTS.remove(&key);
     }
-    finish::seen(target, now);
+    target::seen(target, now);
     let outcome = outcome(target, request, code as i64, sent);
     finish::count(slot, outcome, start.map(|start| (now - start) / 1000));
     Some(())

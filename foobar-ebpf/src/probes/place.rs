@@ -8,10 +8,6 @@ use crate::{
     memory,
 };
 
-/// Address families (linux/socket.h).
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-
 /// What the daemon has set, if this process is in its network namespace: the same program may serve others in containers.
 #[inline(always)]
 pub fn settings() -> Option<&'static ProbeSettings> {
@@ -31,11 +27,4 @@ pub fn slot(port: u16, kind: u8) -> Option<u32> {
     let entry = *PROBED_PORTS.get(row as u32)?.get(column)?;
     let slot = entry & !PORT_APACHE;
     (slot != 0 && entry & PORT_APACHE == kind).then(|| slot as u32 - 1)
-}
-
-/// The port of a `struct sockaddr_in` or `sockaddr_in6`. Sockets of other families have none.
-#[inline(always)]
-pub fn port(address: u64) -> Option<u16> {
-    let [family, port] = memory::user::<[u16; 2]>(address)?;
-    (family == AF_INET || family == AF_INET6).then(|| u16::from_be(port))
 }

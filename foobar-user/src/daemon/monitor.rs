@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     live::{PortReading, Reading, Times},
+    metrics::ProbedPort,
     rates::{RateKind, Series},
 };
 
@@ -88,8 +89,8 @@ fn read(shared: &Shared) -> Result<()> {
     let told = told.iter().filter(|port| port.source.is_some());
     answered.extend(told.map(|port| (Some(port.number), port.counted.iter().sum())));
     let probed: HashMap<_, _> =
-        (shared.probing.read().into_iter()).map(|port| (Some(port.number), port.stats)).collect();
-    answered.extend(probed.iter().map(|(&port, stats)| (port, stats.answered())));
+        (shared.probing.read().into_iter()).map(|port| (Some(port.number), port)).collect();
+    answered.extend(probed.iter().map(|(&port, probed)| (port, probed.stats.answered())));
     let requests =
         answered.iter().map(|(&port, &count)| (Series { port, kind: RateKind::Requests }, count));
     let counts: Vec<_> = accepted.chain(requests).collect();
@@ -109,7 +110,7 @@ fn read(shared: &Shared) -> Result<()> {
         dropped: row.dropped + row.audited,
         handshake: Times::of_handshakes(&stats.handshake),
         response: (http.get(&port).map(|stats| Times::of_first_bytes(&stats.first_byte)))
-            .or_else(|| probed.get(&port).map(|stats| Times::of_requests(&stats.duration))),
+            .or_else(|| probed.get(&port).map(response)),
     });
     let reading = Reading {
         ports: ports.collect(),
@@ -124,4 +125,12 @@ fn read(shared: &Shared) -> Result<()> {
     // Last, as it wakes those who look.
     shared.board.record(now, reading);
     Ok(())
+}
+
+/// How fast a port that probes count answers: to the first byte where they read bytes, else until the end of the response.
+fn response(port: &ProbedPort) -> Times {
+    match port.reads {
+        true => Times::of_first_bytes(&port.stats.read.first_byte),
+        false => Times::of_requests(&port.stats.duration),
+    }
 }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::probes::{Shown, ShownPort, Wanted};
 use crate::{
-    kernel::{FileVersion, KernelError, Probes},
+    kernel::{FileVersion, KernelError, ProbeObject, Probes},
     probing::{Plan, Server},
 };
 
@@ -26,9 +26,9 @@ const RETRY: Duration = Duration::from_secs(10);
 /// Longest executable that is read, bytes.
 const MAX_BYTES: u64 = 1 << 28;
 
-/// All of them.
-#[derive(Default)]
+/// All that have the probes of one object.
 pub struct Programs {
+    object: &'static ProbeObject,
     probes: Option<Probes>,
     /// What was found under each path last.
     found: BTreeMap<u64, Found>,
@@ -45,9 +45,21 @@ struct Found {
 }
 
 impl Programs {
+    pub fn new(object: &'static ProbeObject) -> Self {
+        Programs { object, probes: None, found: BTreeMap::new(), closed: None }
+    }
+
     /// Lets go of everything; what is pinned stays.
     pub fn forget(&mut self) {
-        *self = Programs::default();
+        *self = Programs::new(self.object);
+    }
+
+    /// Takes everything off.
+    pub fn remove(&mut self, bpf_dir: &Path) {
+        self.forget();
+        if let Err(problem) = Probes::remove(bpf_dir, self.object) {
+            warn!("probes stay behind: {problem:#}");
+        }
     }
 
     /// Places probes where they are wanted, takes them off elsewhere, and says what is there now.
@@ -88,7 +100,7 @@ impl Programs {
         if self.closed.as_ref().is_some_and(|(_, at)| at.elapsed() < RETRY) {
             return None;
         }
-        match Probes::open(bpf_dir) {
+        match Probes::open(bpf_dir, self.object) {
             Ok(probes) => {
                 self.closed = None;
                 Some(probes)

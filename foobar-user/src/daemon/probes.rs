@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,7 +17,7 @@ use super::{
     shared::{Shared, lock},
 };
 use crate::{
-    kernel::{ProbeReader, Probes},
+    kernel::{ProbeObject, ProbeReader},
     metrics::ProbedPort,
     policy::Config,
     probing::Server,
@@ -30,14 +30,16 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub type Wanted = BTreeMap<(Server, PathBuf), Vec<u16>>;
 
 /// What is placed, and what of it is shown.
-#[derive(Default)]
-pub struct Probing {
+pub struct Probing([Unit; 2]);
+
+/// The probes of one object.
+struct Unit {
+    object: &'static ProbeObject,
     work: Mutex<Work>,
     shown: Mutex<Arc<Shown>>,
 }
 
 /// What belongs to the one who places probes.
-#[derive(Default)]
 struct Work {
     programs: Programs,
     /// The filter was detached, and the probes with it.
@@ -62,9 +64,42 @@ pub struct ShownPort {
     pub problem: Option<String>,
 }
 
+impl Default for Probing {
+    fn default() -> Self {
+        Probing(ProbeObject::ALL.map(|object| Unit {
+            object,
+            work: Mutex::new(Work { programs: Programs::new(object), closed: false }),
+            shown: Mutex::default(),
+        }))
+    }
+}
+
 impl Probing {
     /// What was counted, by port. Never waits for a probe to be placed.
     pub fn read(&self) -> Vec<ProbedPort> {
+        self.0.iter().flat_map(Unit::read).collect()
+    }
+
+    /// Places nothing any more, before the filter is detached with all pins. Waits for a placement that is under way.
+    pub fn close(&self) {
+        self.0.iter().for_each(Unit::close);
+    }
+
+    /// One look at everything.
+    fn tick(&self, bpf_dir: &Path, wanted: &Wanted) {
+        for unit in &self.0 {
+            let is_its = |server: Server| std::ptr::eq(ProbeObject::of(server), unit.object);
+            let its = wanted.iter().filter(|((server, _), _)| is_its(*server));
+            unit.tick(
+                bpf_dir,
+                &its.map(|(program, ports)| (program.clone(), ports.clone())).collect(),
+            );
+        }
+    }
+}
+
+impl Unit {
+    fn read(&self) -> Vec<ProbedPort> {
         let shown = Arc::clone(&lock(&self.shown));
         let read = shown.reader.as_ref().map(|reader| reader.read());
         let (counted, unreadable) = match read {
@@ -75,6 +110,7 @@ impl Probing {
         let told = shown.ports.iter().map(|port| ProbedPort {
             number: port.number,
             source: source(port.server),
+            reads: port.server == Server::Libssl,
             stats: port.slot.and_then(|slot| counted.get(slot)).copied().unwrap_or_default(),
             tells_classes: port.tells_classes,
             tells_aborted: port.server == Server::Nginx,
@@ -83,28 +119,22 @@ impl Probing {
         told.collect()
     }
 
-    /// Places nothing any more, before the filter is detached with all pins. Waits for a placement that is under way.
-    pub fn close(&self) {
+    fn close(&self) {
         let mut work = lock(&self.work);
         work.closed = true;
         work.programs.forget();
         *lock(&self.shown) = Arc::default();
     }
 
-    /// One look at everything.
-    fn tick(&self, shared: &Shared, wanted: &Wanted) {
+    fn tick(&self, bpf_dir: &Path, wanted: &Wanted) {
         let mut work = lock(&self.work);
         if work.closed {
             return;
         }
-        let bpf_dir = &shared.origins.settings.options.bpf_dir;
         let shown = if wanted.is_empty() {
             // In this order: nobody reads what is removed.
             *lock(&self.shown) = Arc::default();
-            work.programs.forget();
-            if let Err(problem) = Probes::remove(bpf_dir) {
-                warn!("probes stay behind: {problem:#}");
-            }
+            work.programs.remove(bpf_dir);
             Shown::default()
         } else {
             work.programs.follow(bpf_dir, wanted)
@@ -117,7 +147,7 @@ impl Probing {
 pub fn begin(shared: &Shared) {
     let wanted = wanted(&shared.published().intent.config);
     if !wanted.is_empty() {
-        shared.probing.tick(shared, &wanted);
+        shared.probing.tick(&shared.origins.settings.options.bpf_dir, &wanted);
     }
 }
 
@@ -139,7 +169,9 @@ pub async fn run(shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
         }
         idle = wanted.is_empty();
         let worker = Arc::clone(&shared);
-        let done = tokio::task::spawn_blocking(move || worker.probing.tick(&worker, &wanted));
+        let done = tokio::task::spawn_blocking(move || {
+            worker.probing.tick(&worker.origins.settings.options.bpf_dir, &wanted);
+        });
         if let Err(problem) = done.await {
             warn!("probes are not looked after: {problem}");
         }
@@ -162,6 +194,7 @@ fn source(server: Server) -> &'static str {
     match server {
         Server::Nginx => "nginx-probe",
         Server::Apache => "apache-probe",
+        Server::Libssl => "libssl-probe",
     }
 }
 

@@ -63,6 +63,17 @@ impl Source for Scrape {
             udp: names(&published.intent.config.rules, number, Protocol::UDP),
             connections: shared.connections(Some(number), of_slot(slot)),
         });
+        let wire = legend.http.iter().map(|&(number, slot)| HttpPort {
+            number,
+            source: if observing.reads_packets { "wire" } else { "none" },
+            stats: http.get(usize::from(slot)).copied().unwrap_or_default(),
+        });
+        let probed = shared.probing.read();
+        let handed = probed.iter().filter(|port| port.reads).map(|port| HttpPort {
+            number: port.number,
+            source: port.source,
+            stats: port.stats.read,
+        });
         let loaded = shared.config_loaded();
         Ok(Snapshot {
             build: Build {
@@ -78,18 +89,10 @@ impl Source for Scrape {
             },
             ports: ports.collect(),
             other: shared.connections(None, of_slot(0)),
-            http: legend
-                .http
-                .iter()
-                .map(|&(number, slot)| HttpPort {
-                    number,
-                    source: if observing.reads_packets { "wire" } else { "none" },
-                    stats: http.get(usize::from(slot)).copied().unwrap_or_default(),
-                })
-                .collect(),
+            http: wire.chain(handed).collect(),
             certificates: shared.certificates.get(),
             statistics: shared.statistics.get(),
-            probed: shared.probing.read(),
+            probed,
             tls: legend
                 .tls
                 .iter()

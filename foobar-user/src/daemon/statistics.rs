@@ -180,6 +180,7 @@ impl Poller {
             | Requests::Turns
             | Requests::NginxProbe
             | Requests::ApacheProbe
+            | Requests::LibsslProbe
             | Requests::Off => None,
         };
         PortStatistics {

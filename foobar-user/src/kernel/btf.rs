@@ -73,6 +73,7 @@ pub(super) fn namespace_offsets() -> Result<ProbeSettings, String> {
         task_nsproxy: find("task_struct", &["nsproxy"])?,
         nsproxy_net: find("nsproxy", &["net_ns"])?,
         net_inum: find("net", &["ns", "inum"])?,
+        local_port: find("sock_common", &["skc_num"])?,
         ..ProbeSettings::default()
     })
 }

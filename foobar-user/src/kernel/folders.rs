@@ -130,9 +130,9 @@ impl Folders {
     }
 }
 
-/// Where the probes are pinned.
-pub(super) fn of_probes(root: &Path) -> PathBuf {
-    root.join(format!("v{LAYOUT_VERSION}")).join("probes")
+/// Where the probes of an object are pinned.
+pub(super) fn of_probes(root: &Path, object: &str) -> PathBuf {
+    root.join(format!("v{LAYOUT_VERSION}")).join(object)
 }
 
 /// What is in a folder; nothing if it is not there.

@@ -58,7 +58,7 @@ pub use netlink::{
 pub use observer::{Hook, Observer};
 pub use peer::peer_groups;
 pub use probe::{Features, probe};
-pub use probes::{FileVersion, PlacedProbe, ProbeReader, Probes};
+pub use probes::{FileVersion, PlacedProbe, ProbeObject, ProbeReader, Probes};
 pub use sandbox::Sandbox;
 pub use store::{LABEL_BYTES, Store, StoreOptions};
 pub use sys::ntp::clock_is_synchronised;

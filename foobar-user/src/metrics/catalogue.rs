@@ -112,7 +112,7 @@ labels! {
     KIND = "kind", "`connections`, and `requests` on ports where they are counted.";
     HTTP_VERSION = "http_version", "`1.0`, `1.1` or `2`; `unknown` where a server's own count does not say.";
     CODE_CLASS = "code_class", "`1xx` (101 alone is final) to `5xx`, or `unknown` where the status could not be read.";
-    SOURCE = "source", "Where the counts come from: `wire`, read off the packets; `nginx-status`, `apache-status`, `haproxy-status`, from the server itself; `nginx-probe`, `apache-probe`, by probes on its functions; `turns`, an estimate (`foobar_https_request_turns_total`); `none`, where no interface takes the programs that read packets.";
+    SOURCE = "source", "Where the counts come from: `wire`, read off the packets; `nginx-status`, `apache-status`, `haproxy-status`, from the server itself; `nginx-probe`, `apache-probe`, by probes on its functions; `libssl-probe`, read where it is handed to OpenSSL; `turns`, an estimate (`foobar_https_request_turns_total`); `none`, where no interface takes the programs that read packets.";
     CONNECTION_SOURCE = "source", "`handshakes`, completed ones; or `openings`, SYN segments that passed, where the kernel shows no handshakes.";
     TLS_VERSION = "tls_version", "`1.3`, `1.2`, `older` or `unknown` where a part of the hello was lost.";
     ALPN = "alpn", "`h2` (HTTP/2, among others), `http/1.1` (without HTTP/2), `other`, `none`, or `unknown` where a part of the hello was lost.";
@@ -210,7 +210,7 @@ rows! {
         HTTP_REQUESTS_ABORTED = "http_requests_aborted_total", Counter, [PORT],
             "Requests whose connection or stream ended before the response began.";
         HTTP_TIME_TO_FIRST_BYTE = "http_time_to_first_byte_seconds", Histogram, [PORT],
-            "Time from the first byte of a request to the first byte of its final response, as seen on this server's interfaces.";
+            "Time from the first byte of a request to the first byte of its final response, as seen on this server's interfaces, or in libssl where probes read there.";
         HTTP_REQUEST_DURATION = "http_request_duration_seconds", Histogram, [PORT],
             "Time from the server's own beginning of a request to its own end, when the response was handed to the kernel. On ports that probes count.";
         HTTP_UNPARSED = "http_unparsed_total", Counter, [PORT],

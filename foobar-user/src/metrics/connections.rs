@@ -127,7 +127,7 @@ fn rates(snapshot: &Snapshot, tcp: &[(PortLabel, Connections)]) -> Family {
     }
     let told = snapshot.statistics.iter().filter(|port| port.source.is_some());
     let wire = snapshot.http.iter().map(|port| port.number);
-    let probed = snapshot.probed.iter().map(|port| port.number);
+    let probed = snapshot.probed.iter().filter(|port| !port.reads).map(|port| port.number);
     for number in wire.chain(told.map(|port| port.number)).chain(probed) {
         let series = Series { port: Some(number), kind: RateKind::Requests };
         add(&mut family, snapshot, series, PortLabel::Named(number));

@@ -11,7 +11,7 @@ const UNKNOWN_VERSION: &str = "unknown";
 
 /// Adds the ports that probes count to the families of all sources.
 pub fn add(snapshot: &Snapshot, requests: &mut Family, aborted: &mut Family, sources: &mut Family) {
-    for port in &snapshot.probed {
+    for port in snapshot.probed.iter().filter(|port| !port.reads) {
         let number = port.number.to_string();
         let classes = CLASSES.iter().zip(port.stats.requests);
         for (class, count) in classes.take(if port.tells_classes { CLASSES.len() } else { 1 }) {
@@ -30,7 +30,9 @@ pub fn families(snapshot: &Snapshot) -> Vec<Family> {
     let mut placed = Family::new(&row::HTTP_PROBES_PLACED);
     for port in &snapshot.probed {
         let number = port.number.to_string();
-        duration.add_histogram(&[&number], &DURATION_BOUNDS_US, &port.stats.duration);
+        if !port.reads {
+            duration.add_histogram(&[&number], &DURATION_BOUNDS_US, &port.stats.duration);
+        }
         placed.add(&[&number], f64::from(port.problem.is_none()));
     }
     vec![duration, placed]

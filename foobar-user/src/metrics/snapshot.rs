@@ -146,8 +146,11 @@ pub struct PortStatistics {
 pub struct ProbedPort {
     /// The port, host byte order.
     pub number: u16,
-    /// `nginx-probe` or `apache-probe`.
+    /// `nginx-probe`, `apache-probe` or `libssl-probe`.
     pub source: &'static str,
+    /// Whether probes read what the program reads and writes; else they see where the server begins and ends requests. Then the port
+    /// is in [`Snapshot::http`] as well.
+    pub reads: bool,
     /// What was counted.
     pub stats: ProbeStats,
     /// Whether classes of status are told apart; else all are in the first.

@@ -4,9 +4,11 @@
 //! - [`executable`]: functions of an ELF file by their symbols.
 //! - [`point`]: the instruction of a function that is probed, which must be one that the kernel emulates.
 //! - [`trace`]: what a function does with its first argument. [`nginx`]: where nginx keeps the status, found by it.
+//! - [`libssl`]: where OpenSSL hands on what a program reads and writes.
 //! - [`plan`]: all of it for one server.
 
 mod executable;
+mod libssl;
 mod nginx;
 mod plan;
 mod point;

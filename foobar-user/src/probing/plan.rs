@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::{
     Executable, ExecutableError, PointError,
+    libssl::{self, UnknownShape},
     nginx::{self, StatusOffsets, UnknownLayout},
     point,
 };
@@ -17,6 +18,8 @@ pub enum Server {
     Nginx,
     /// Apache httpd 2.4.
     Apache,
+    /// Whatever uses OpenSSL's library, 1.1.1 or 3.
+    Libssl,
 }
 
 impl Server {
@@ -25,6 +28,7 @@ impl Server {
         Path::new(match self {
             Server::Nginx => "/usr/sbin/nginx",
             Server::Apache => "/usr/sbin/apache2",
+            Server::Libssl => "/usr/lib/x86_64-linux-gnu/libssl.so.3",
         })
     }
 }
@@ -34,6 +38,7 @@ impl fmt::Display for Server {
         f.write_str(match self {
             Server::Nginx => "nginx",
             Server::Apache => "Apache",
+            Server::Libssl => "programs with libssl",
         })
     }
 }
@@ -70,6 +75,9 @@ pub enum PlanError {
     /// Structures that are not known.
     #[error(transparent)]
     Layout(#[from] UnknownLayout),
+    /// A function of a library that works in another way.
+    #[error(transparent)]
+    Shape(#[from] UnknownShape),
 }
 
 impl Plan {
@@ -100,12 +108,32 @@ impl Plan {
                 let points = vec![at("apache_end", "ap_run_log_transaction", 1)?];
                 Ok(Plan { server, points, status: None })
             }
+            Server::Libssl => {
+                let mut points = Vec::new();
+                for (name, behind) in [("SSL_read", "libssl_read"), ("SSL_write", "libssl_written")]
+                {
+                    let function = executable.function(name)?;
+                    let around = libssl::around(&function)?;
+                    let point = |program, within| PlanPoint {
+                        program,
+                        file_offset: function.file_offset + within,
+                    };
+                    points.push(point(behind, around.result));
+                    points.push(point("libssl_begin", around.call));
+                }
+                points.extend(at("libssl_shake", "SSL_do_handshake", 1));
+                // What goes this way is not read, but said to be there.
+                points.extend(at("libssl_begin", "SSL_read_ex", 4));
+                points.extend(at("libssl_unread", "SSL_write_ex", 4));
+                points.push(at("libssl_free", "SSL_free", 1)?);
+                Ok(Plan { server, points, status: None })
+            }
         }
     }
 
     /// Whether classes of status are told apart.
     pub fn tells_classes(&self) -> bool {
-        self.server == Server::Apache || self.status.is_some()
+        self.server != Server::Nginx || self.status.is_some()
     }
 }
 
@@ -116,7 +144,7 @@ mod tests {
     #[test]
     fn another_program_is_refused() {
         let bytes = std::fs::read("/proc/self/exe").unwrap();
-        for server in [Server::Nginx, Server::Apache] {
+        for server in [Server::Nginx, Server::Apache, Server::Libssl] {
             let error = Plan::of(server, &bytes).unwrap_err();
             assert!(
                 matches!(error, PlanError::Executable(ExecutableError::NoFunction(_))),

@@ -73,7 +73,7 @@ pub fn instructions<'a>(
 
 /// Whether the kernel carries it out itself, whatever its version (branch_setup_ops and push_setup_ops of arch/x86/kernel/uprobes.c): of
 /// prefixed forms only those that versions from 6.1 on agree on.
-fn is_emulated(bytes: &[u8]) -> bool {
+pub(super) fn is_emulated(bytes: &[u8]) -> bool {
     match bytes {
         // push, also of the registers R8 to R15
         [0x50..=0x57] | [0x41, 0x50..=0x57] => true,
@@ -87,7 +87,7 @@ fn is_emulated(bytes: &[u8]) -> bool {
 }
 
 /// Whether a jump leads back between the start of the function and this instruction.
-fn is_come_back_to(function: &Function<'_>, at: usize) -> bool {
+pub(super) fn is_come_back_to(function: &Function<'_>, at: usize) -> bool {
     let (start, end) = (function.address, function.address + at as u64);
     instructions(function).any(|(_, instruction)| {
         let jumps = matches!(

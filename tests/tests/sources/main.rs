@@ -3,6 +3,7 @@
 mod certificates;
 mod probed;
 mod probes_apache;
+mod probes_libssl;
 mod probes_life;
 mod probes_nginx;
 mod servers;

@@ -48,7 +48,7 @@ pub fn counted(page: &Scrape, ports: &[&str]) -> Counts {
             }
         };
         for class in ["unknown", "1xx", "2xx", "3xx", "4xx", "5xx"] {
-            let labels = [("port", *port), ("http_version", "unknown"), ("code_class", class)];
+            let labels = [("port", *port), ("code_class", class)];
             add(class, page.find("foobar_http_requests_total", &labels).unwrap_or(0.0));
         }
         let aborted = page.find("foobar_http_requests_aborted_total", &[("port", port)]);

@@ -5,6 +5,7 @@
 //! says which of both counts.
 
 mod load;
+mod objects;
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +26,7 @@ use foobar_common::probes::{
 use sha2::{Digest as _, Sha256};
 
 use self::load::Loaded;
+pub use self::objects::ProbeObject;
 use super::{
     btf, clock,
     error::{ErrorKind, KernelError},
@@ -124,19 +126,19 @@ impl Probes {
     ///
     /// # Errors
     /// The kernel refuses: no uprobes, no types of its own, no rights.
-    pub fn open(bpf_dir: &Path) -> Result<Self, KernelError> {
+    pub fn open(bpf_dir: &Path, object: &'static ProbeObject) -> Result<Self, KernelError> {
         let offsets = btf::namespace_offsets().map_err(|why| {
             KernelError::new(
                 ErrorKind::Unsupported,
                 format!("processes cannot be told apart: {why}"),
             )
         })?;
-        let folder = folders::of_probes(bpf_dir);
-        if !load::fits(&folder) {
+        let folder = folders::of_probes(bpf_dir, object.folder);
+        if !load::fits(&folder, object) {
             remove(&folder)?;
         }
         load::make_folders(&folder)?;
-        let Loaded { mut maps, programs, attaching, same_code } = load::load(&folder)?;
+        let Loaded { mut maps, programs, attaching, same_code } = load::load(&folder, object)?;
         let region = |name: &str, bytes: usize| {
             let mapped = maps.get(name).map(|map| Region::map(map.as_fd(), 0, bytes));
             mapped
@@ -174,20 +176,35 @@ impl Probes {
             last: 0,
         };
         probes.take_over(!same_code)?;
+        if let Some((name, _)) = object.traced {
+            probes.trace(name, same_code)?;
+        }
         Ok(probes)
     }
 
-    /// Whether something is pinned below `bpf_dir`.
-    pub fn are_pinned(bpf_dir: &Path) -> bool {
-        folders::of_probes(bpf_dir).exists()
+    /// Attaches the program that belongs to a tracepoint, in place of that of an earlier version.
+    fn trace(&self, name: &'static str, same_code: bool) -> Result<(), KernelError> {
+        let pin = self.folder.join("traced");
+        let failed = |error| KernelError::call(format!("cannot attach {name}"), error);
+        if same_code && matches!(object::open(&pin, Kind::Link), Ok(Some(_))) {
+            return Ok(());
+        }
+        let program =
+            self.programs.get(name).ok_or_else(|| failed(io::Error::other("no such program")))?;
+        let link = link::attach_tracing(program.as_fd()).map_err(failed)?;
+        // Both may run for a moment: they write the same.
+        if pin.exists() {
+            fs::remove_file(&pin).map_err(failed)?;
+        }
+        object::pin(link.as_fd(), &pin).map_err(failed)
     }
 
-    /// Takes all probes off and forgets what was counted.
+    /// Takes all probes of an object off and forgets what was counted.
     ///
     /// # Errors
     /// If a pin cannot be removed.
-    pub fn remove(bpf_dir: &Path) -> Result<(), KernelError> {
-        remove(&folders::of_probes(bpf_dir))
+    pub fn remove(bpf_dir: &Path, object: &ProbeObject) -> Result<(), KernelError> {
+        remove(&folders::of_probes(bpf_dir, object.folder))
     }
 
     /// What the verifier had to do.
@@ -240,8 +257,8 @@ impl Probes {
     ) -> Result<BTreeMap<u16, usize>, KernelError> {
         let found = (0..=u16::MAX).filter_map(|port| Some((port, self.port(port)?)));
         let mut slots = BTreeMap::new();
-        for (port, (server, slot)) in found {
-            if wanted.get(&port) == Some(&server) {
+        for (port, (kind, slot)) in found {
+            if wanted.get(&port).map(|server| kind_of(*server)) == Some(kind) {
                 slots.insert(port, slot);
             } else {
                 self.write_port(port, 0);
@@ -259,18 +276,17 @@ impl Probes {
                 )
             })?;
             super::counters::clear::<ProbeStats>(self.stats.as_fd(), &[slot as u8])?;
-            let kind = if server == Server::Apache { PORT_APACHE } else { 0 };
-            self.write_port(port, kind | (slot as u8 + 1));
+            self.write_port(port, kind_of(server) | (slot as u8 + 1));
             slots.insert(port, slot);
         }
         Ok(slots)
     }
 
-    fn port(&self, port: u16) -> Option<(Server, usize)> {
+    fn port(&self, port: u16) -> Option<(u8, usize)> {
         let (at, shift) = word_of(port);
         let entry = (self.ports.word(at).load(Ordering::Relaxed) >> shift) as u8;
         let slot = usize::from(entry & !PORT_APACHE).checked_sub(1)?;
-        Some((if entry & PORT_APACHE == 0 { Server::Nginx } else { Server::Apache }, slot))
+        Some((entry & PORT_APACHE, slot))
     }
 
     /// Nobody else writes, so that the other ports of the word stay as they are.
@@ -356,8 +372,11 @@ impl Probes {
                     .and_then(|event| link::attach_perf(program, event.as_fd(), cookie)),
             };
             let link = link.map_err(failed)?;
-            object::pin(link.as_fd(), &self.links().join(format!("{number}-{name}")))
-                .map_err(failed)?;
+            object::pin(
+                link.as_fd(),
+                &self.links().join(format!("{number}-{name}-{:x}", point.file_offset)),
+            )
+            .map_err(failed)?;
         }
         Ok(())
     }
@@ -389,7 +408,7 @@ impl Probes {
                     program: target.file.program,
                     stale,
                     // nginx alone has offsets, and two probes.
-                    tells_classes: target.status != 0 || links.get(&number) == Some(&1),
+                    tells_classes: target.status != 0 || links.get(&number) != Some(&2),
                 });
                 self.last = number;
             } else if target != Target::default() || links.contains_key(&number) {
@@ -434,6 +453,11 @@ impl Probes {
     fn links(&self) -> PathBuf {
         self.folder.join("links")
     }
+}
+
+/// Whose ports are told apart within an object.
+fn kind_of(server: Server) -> u8 {
+    if server == Server::Apache { PORT_APACHE } else { 0 }
 }
 
 /// Where a target stands in its map.

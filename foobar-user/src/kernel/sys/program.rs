@@ -14,6 +14,9 @@ use super::{attributes, bpf_descriptor};
 /// Bytes of the verifier's log that are asked for when it refuses a program.
 const LOG_BYTES: usize = 1 << 20;
 
+/// Bytes of a `struct bpf_func_info`.
+const FUNCTION_BYTES: usize = 8;
+
 /// How a probe is going to be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::kernel) enum Attaching {
@@ -23,25 +26,75 @@ pub(in crate::kernel) enum Attaching {
     Event,
 }
 
-/// Loads a probe. The text of the error ends with what the verifier said.
-pub(in crate::kernel) fn load_probe(
-    name: &str,
-    instructions: &[bpf_insn],
-    license: &CStr,
-    attaching: Attaching,
-) -> io::Result<OwnedFd> {
-    let load = |log: Option<&mut Vec<u8>>| {
+/// What a program is loaded as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kernel) enum ProgramKind {
+    /// A probe on a function of a process.
+    Probe(Attaching),
+    /// A program for a tracepoint, by the number of the tracepoint's type in the kernel's BTF.
+    Tracepoint(u32),
+}
+
+/// A program.
+pub(in crate::kernel) struct Code<'a> {
+    pub name: &'a str,
+    pub license: &'a CStr,
+    pub instructions: &'a [bpf_insn],
+    /// The types of its object ([`load_types`]).
+    pub types: BorrowedFd<'a>,
+    /// Its functions and their types (`struct bpf_func_info`).
+    pub functions: &'a [u8],
+}
+
+impl Code<'_> {
+    /// Loads the program. The text of the error ends with what the verifier said.
+    pub fn load(&self, kind: ProgramKind) -> io::Result<OwnedFd> {
+        self.attempt(kind, None).or_else(|error| {
+            let mut log = vec![0; LOG_BYTES];
+            match self.attempt(kind, Some(&mut log)) {
+                Ok(program) => Ok(program),
+                Err(_) => {
+                    let log =
+                        CStr::from_bytes_until_nul(&log).unwrap_or_default().to_string_lossy();
+                    let lines: Vec<_> = log.lines().rev().take(8).collect();
+                    let end = lines.into_iter().rev().collect::<Vec<_>>().join(" / ");
+                    match end.is_empty() {
+                        true => Err(error),
+                        false => Err(io::Error::new(
+                            error.kind(),
+                            format!("{error}: the verifier says: {end}"),
+                        )),
+                    }
+                }
+            }
+        })
+    }
+
+    fn attempt(&self, kind: ProgramKind, log: Option<&mut Vec<u8>>) -> io::Result<OwnedFd> {
         let mut attr = attributes();
         // SAFETY: this variant of the union belongs to BPF_PROG_LOAD; every field is an integer.
         let fields = unsafe { &mut attr.__bindgen_anon_3 };
-        fields.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
-        fields.insns = instructions.as_ptr() as u64;
-        fields.insn_cnt = instructions.len() as u32;
-        fields.license = license.as_ptr() as u64;
-        if attaching == Attaching::Link {
-            fields.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+        fields.insns = self.instructions.as_ptr() as u64;
+        fields.insn_cnt = self.instructions.len() as u32;
+        fields.license = self.license.as_ptr() as u64;
+        fields.prog_btf_fd = self.types.as_raw_fd() as u32;
+        fields.func_info_rec_size = FUNCTION_BYTES as u32;
+        fields.func_info = self.functions.as_ptr() as u64;
+        fields.func_info_cnt = (self.functions.len() / FUNCTION_BYTES) as u32;
+        match kind {
+            ProgramKind::Probe(attaching) => {
+                fields.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
+                if attaching == Attaching::Link {
+                    fields.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+                }
+            }
+            ProgramKind::Tracepoint(number) => {
+                fields.prog_type = bpf_prog_type::BPF_PROG_TYPE_TRACING as u32;
+                fields.expected_attach_type = bpf_attach_type::BPF_TRACE_RAW_TP as u32;
+                fields.attach_btf_id = number;
+            }
         }
-        for (to, from) in fields.prog_name.iter_mut().take(15).zip(name.bytes()) {
+        for (to, from) in fields.prog_name.iter_mut().take(15).zip(self.name.bytes()) {
             *to = from as _;
         }
         if let Some(log) = log {
@@ -49,27 +102,20 @@ pub(in crate::kernel) fn load_probe(
             fields.log_buf = log.as_mut_ptr() as u64;
             fields.log_size = log.len() as u32;
         }
-        // SAFETY: instructions, licence and log are as long as said, and outlive the call.
+        // SAFETY: instructions, licence, functions and log are as long as said, and outlive the call.
         unsafe { bpf_descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attr) }
-    };
-    load(None).or_else(|error| {
-        let mut log = vec![0; LOG_BYTES];
-        match load(Some(&mut log)) {
-            Ok(program) => Ok(program),
-            Err(_) => {
-                let log = CStr::from_bytes_until_nul(&log).unwrap_or_default().to_string_lossy();
-                let lines: Vec<_> = log.lines().rev().take(8).collect();
-                let end = lines.into_iter().rev().collect::<Vec<_>>().join(" / ");
-                let kind = error.kind();
-                match end.is_empty() {
-                    true => Err(error),
-                    false => {
-                        Err(io::Error::new(kind, format!("{error}: the verifier says: {end}")))
-                    }
-                }
-            }
-        }
-    })
+    }
+}
+
+/// Loads the types of an object, in BTF.
+pub(in crate::kernel) fn load_types(types: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = attributes();
+    // SAFETY: this variant of the union belongs to BPF_BTF_LOAD; every field is an integer.
+    let fields = unsafe { &mut attr.__bindgen_anon_7 };
+    fields.btf = types.as_ptr() as u64;
+    fields.btf_size = types.len() as u32;
+    // SAFETY: the types are as long as said, and outlive the call.
+    unsafe { bpf_descriptor(bpf_cmd::BPF_BTF_LOAD, &mut attr) }
 }
 
 /// Whether a probe that was loaded for it can be attached by a link of its own: a folder is refused as such by kernels that know this kind

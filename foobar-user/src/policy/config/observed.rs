@@ -50,6 +50,8 @@ words! {
         NginxProbe = "nginx-probe",
         /// Probes on Apache's own functions.
         ApacheProbe = "apache-probe",
+        /// Probes in OpenSSL's libssl.
+        LibsslProbe = "libssl-probe",
         /// Not counted.
         Off = "off",
     }
@@ -75,7 +77,8 @@ impl Requests {
             | Requests::ApacheStatus
             | Requests::HaproxyStatus
             | Requests::NginxProbe
-            | Requests::ApacheProbe => Some("exact"),
+            | Requests::ApacheProbe
+            | Requests::LibsslProbe => Some("exact"),
         }
     }
 
@@ -94,6 +97,7 @@ impl Requests {
         match self {
             Requests::NginxProbe => Some(Server::Nginx),
             Requests::ApacheProbe => Some(Server::Apache),
+            Requests::LibsslProbe => Some(Server::Libssl),
             _ => None,
         }
     }
@@ -109,6 +113,10 @@ impl Requests {
             (ObservedProtocol::Https, Requests::Wire) => Some((
                 "requests of a port that speaks \"https\" are encrypted on the wire",
                 "write \"turns\" for an estimate, or ask the server itself, such as requests = \"nginx-status\"",
+            )),
+            (ObservedProtocol::Http, Requests::LibsslProbe) => Some((
+                "what a port that speaks \"http\" carries never comes by libssl",
+                "leave `requests` out",
             )),
             (ObservedProtocol::Http, Requests::Turns) => Some((
                 "turns are an estimate for encrypted connections; a port that speaks \"http\" is counted exactly",
