@@ -8,7 +8,7 @@ use std::{
 
 use foobar_common::tables::{
     Capacities, Cell, GENERATIONS, IndexEntry, LIMITS_LEN, Limit, PORTS_LEN, PORTS_TCP, PORTS_UDP,
-    PortEntry, Root, feature, most, position_of_port,
+    PortEntry, Root, feature, most,
 };
 
 use crate::{
@@ -177,12 +177,9 @@ impl Writer<'_> {
     ) -> Result<(), (&'static str, io::Error)> {
         let mut turned = entries.to_vec();
         for first in [PORTS_TCP, PORTS_UDP] {
-            for port in 0..=u16::MAX {
-                let from = entries.get((first + u32::from(port)) as usize);
-                let to = turned.get_mut(position_of_port(first, port.to_be()) as usize);
-                if let (Some(from), Some(to)) = (from, to) {
-                    *to = *from;
-                }
+            let (first, end) = (first as usize, first as usize + (1 << 16));
+            if let (Some(from), Some(to)) = (entries.get(first..end), turned.get_mut(first..end)) {
+                turn(from, to);
             }
         }
         self.table(name, PORTS_LEN, &turned)
@@ -279,6 +276,21 @@ impl<T: Plain> Stream<T> {
 impl<T: Plain> Drop for Stream<T> {
     fn drop(&mut self) {
         self.flush();
+    }
+}
+
+/// Brings 65,536 entries from the order of port numbers into that of ports as they stand in a packet: a square of 256 by 256 whose rows become
+/// columns, tile by tile, as a column meets another line of the cache with each of its entries.
+fn turn(from: &[PortEntry], to: &mut [PortEntry]) {
+    const TILE: usize = 16;
+    let tiles = || (0..256).step_by(TILE);
+    for (high, low) in tiles().flat_map(|high| tiles().map(move |low| (high, low))) {
+        for high in high..high + TILE {
+            for low in low..low + TILE {
+                let port = (high << 8 | low) as u16;
+                to[usize::from(port.to_be())] = from[usize::from(port)];
+            }
+        }
     }
 }
 
