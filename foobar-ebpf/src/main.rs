@@ -18,6 +18,8 @@
 //! - [`tables`]: the policy's tables. [`maps`]: every other map. [`settings`]: constants that the loader sets before load. [`failures`]: what could not be written.
 //! - [`connections`]: TCP connections, from the kernel's own state changes.
 //! - [`observe`]: segments of observed ports. [`http`], [`tls`], [`quic`]: what they say.
+//!
+//! Probes on functions of web servers and in OpenSSL are objects of their own: `probes/`, `libssl/`.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "kernel programs: pointers into packets and maps")]
