@@ -142,6 +142,15 @@ pub fn all(results: &Results) -> Vec<Goal> {
             AtMost(1.10, " x"),
             ratio("observer", "small pages, keep-alive", "foobar, connections and requests"),
         ),
+        (
+            "server's CPU a request over TLS, turns estimated, over XDP_PASS",
+            AtMost(1.05, " x"),
+            ratio(
+                "observer",
+                "small pages over TLS, keep-alive",
+                "foobar, connections, TLS and turns",
+            ),
+        ),
         ("the page /metrics", AtMost(5.0, " ms"), median("scrape", "idle", "foobar")),
     ];
     let measured = |goal: &&(&str, Bound, Option<f64>)| goal.2.is_some();

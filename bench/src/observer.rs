@@ -9,7 +9,7 @@ use crate::{
     lane::Lane,
     policies::Measured,
     results::Table,
-    web::{INTERFACE, Load, Site},
+    web::{INTERFACE, Load, Scheme, Site},
 };
 
 const FLOOR: &str = "XDP_PASS";
@@ -22,19 +22,40 @@ name = "web"
 ports = [80, 443]
 from = "any"
 [[observe]]
-port = 80
+port = PORT
 protocol = "PROTOCOL"
 "#;
 
-/// How a site is filtered and observed.
-const SUBJECTS: [(&str, Option<&str>); 4] = [
-    (FLOOR, None),
-    ("foobar, observer off", None),
-    ("foobar, connections", Some("tcp")),
-    ("foobar, connections and requests", Some("http")),
+/// A way of asking, and how the sites are filtered and observed that are asked this way: by which protocol of the port.
+struct Case {
+    name: &'static str,
+    scheme: Scheme,
+    subjects: &'static [(&'static str, Option<&'static str>)],
+}
+
+const CASES: [Case; 2] = [
+    Case {
+        name: "small pages, keep-alive",
+        scheme: Scheme::Http,
+        subjects: &[
+            (FLOOR, None),
+            ("foobar, observer off", None),
+            ("foobar, connections", Some("tcp")),
+            ("foobar, connections and requests", Some("http")),
+        ],
+    },
+    Case {
+        name: "small pages over TLS, keep-alive",
+        scheme: Scheme::Https,
+        subjects: &[
+            (FLOOR, None),
+            ("foobar, connections", Some("tcp")),
+            ("foobar, connections, TLS and turns", Some("https")),
+        ],
+    },
 ];
 
-/// Measures all subjects.
+/// Measures all cases.
 pub fn measure(quick: bool) -> Result<Vec<Table>> {
     let mut cost = Table::new(
         "observer",
@@ -44,8 +65,14 @@ pub fn measure(quick: bool) -> Result<Vec<Table>> {
     );
     let mut rate =
         Table::new("observer-rate", "Observer: requests a second", "requests/s", Some(FLOOR));
-    let sites: Vec<(Site, &str, Option<&str>)> = SUBJECTS
-        .iter()
+    for case in &CASES {
+        measure_case(case, quick, &mut cost, &mut rate)?;
+    }
+    Ok(vec![cost, rate])
+}
+
+fn measure_case(case: &Case, quick: bool, cost: &mut Table, rate: &mut Table) -> Result<()> {
+    let sites: Vec<(Site, &str, Option<&str>)> = (case.subjects.iter())
         .filter_map(|&(name, observed)| {
             Some((or_missing(&mut cost.missing, name, Site::start)?, name, observed))
         })
@@ -54,7 +81,7 @@ pub fn measure(quick: bool) -> Result<Vec<Table>> {
     let mut turns = Vec::new();
     for (site, name, observed) in &sites {
         let made = or_missing(&mut cost.missing, name, || {
-            kept.push(filter(site, name, *observed)?);
+            kept.push(filter(site, name, case.scheme, *observed)?);
             site.receive_by_thread()
         });
         turns.extend(made.map(|threads| (site, *name, threads, Vec::<Load>::new())));
@@ -62,24 +89,22 @@ pub fn measure(quick: bool) -> Result<Vec<Table>> {
     let (rounds, seconds) = if quick { (3, 1) } else { (9, 1) };
     for round in 0..=rounds {
         for (site, _, threads, loads) in &mut turns {
-            let load = site.load(seconds, threads)?;
+            let load = site.load(case.scheme, seconds, threads)?;
             if round > 0 {
                 loads.push(load);
             }
         }
     }
     let floor = turns.iter().find(|(_, name, ..)| *name == FLOOR).map(|(.., loads)| loads.clone());
-    for (part, table) in [(|load: &Load| load.cost) as fn(&Load) -> f64, |load| load.rate]
-        .iter()
-        .zip([&mut cost, &mut rate])
+    for (part, table) in
+        [(|load: &Load| load.cost) as fn(&Load) -> f64, |load| load.rate].iter().zip([cost, rate])
     {
         let floor: Option<Vec<f64>> = floor.as_ref().map(|loads| loads.iter().map(part).collect());
         for (_, name, _, loads) in &turns {
-            let samples = loads.iter().map(part).collect();
-            table.add("small pages, keep-alive", name, samples, floor.as_deref());
+            table.add(case.name, name, loads.iter().map(part).collect(), floor.as_deref());
         }
     }
-    Ok(vec![cost, rate])
+    Ok(())
 }
 
 /// What keeps a site filtered.
@@ -88,9 +113,15 @@ enum Kept<'s> {
     Program { _attached: foobar_user::kernel::measure::Attached },
 }
 
-fn filter<'s>(site: &'s Site, name: &str, observed: Option<&str>) -> Result<Kept<'s>> {
+fn filter<'s>(
+    site: &'s Site,
+    name: &str,
+    scheme: Scheme,
+    observed: Option<&str>,
+) -> Result<Kept<'s>> {
     if let Some(protocol) = observed {
-        let policy = POLICY.replace("PROTOCOL", protocol);
+        let port = if scheme == Scheme::Http { "80" } else { "443" };
+        let policy = POLICY.replace("PROTOCOL", protocol).replace("PORT", port);
         return Ok(Kept::Daemon { _daemon: Daemon::start(&site.server, &policy) });
     }
     let program = if name == FLOOR {

@@ -11,7 +11,7 @@ use crate::{
     peers::{self, Nftables},
     prefixes,
     results::Table,
-    web::{INTERFACE, Load, Site},
+    web::{INTERFACE, Load, Scheme, Site},
 };
 
 const FLOOR: &str = "XDP_PASS, XDP_DROP";
@@ -82,9 +82,10 @@ pub fn measure(quick: bool) -> Result<Vec<Table>> {
     let (rounds, seconds) = if quick { (2, 1) } else { (7, 1) };
     for round in 0..=rounds {
         for turn in &mut turns {
-            let idle = turn.site.load(seconds, &turn.threads)?;
-            let (flooded, reached) =
-                turn.lane.flood_while(RATE, || turn.site.load(seconds, &turn.threads))?;
+            let idle = turn.site.load(Scheme::Http, seconds, &turn.threads)?;
+            let (flooded, reached) = turn
+                .lane
+                .flood_while(RATE, || turn.site.load(Scheme::Http, seconds, &turn.threads))?;
             if round > 0 {
                 turn.idle.push(idle);
                 turn.flooded.push(flooded);

@@ -7,6 +7,7 @@ use std::{fs, path::Path, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use foobar_tests::harness::{Netns, Process, add_address, eventually, tcp_connects, veth};
+use rcgen::{CertificateParams, KeyPair};
 
 use crate::{peers, processes};
 
@@ -14,6 +15,13 @@ use crate::{peers, processes};
 pub const INTERFACE: &str = "web0";
 const SERVER: &str = "198.51.100.1";
 const CLIENT: &str = "198.51.100.2";
+
+/// How the page is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
 
 /// nginx and a client.
 pub struct Site {
@@ -45,11 +53,17 @@ impl Site {
         add_address(&client, "eth0", &format!("{CLIENT}/24"));
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("nginx.conf"), configuration(folder.path()))?;
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new([SERVER.to_owned()])?.self_signed(&key)?;
+        fs::write(folder.path().join("certificate.pem"), certificate.pem())?;
+        fs::write(folder.path().join("key.pem"), key.serialize_pem())?;
         let mut command = server.command("nginx");
         command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "error.log"]);
         let nginx = Process::start(command, &folder.path().join("output.log"));
         eventually("nginx to listen", Duration::from_secs(10), || {
-            tcp_connects(&server, "127.0.0.1:80", Duration::from_secs(1))
+            ["127.0.0.1:80", "127.0.0.1:443"]
+                .iter()
+                .try_for_each(|address| tcp_connects(&server, address, Duration::from_secs(1)))
         });
         Ok(Site { server, client, nginx, _folder: folder })
     }
@@ -76,7 +90,7 @@ impl Site {
     }
 
     /// Asks for a small page over 16 connections for so many seconds.
-    pub fn load(&self, seconds: u32, threads: &[u32]) -> Result<Load> {
+    pub fn load(&self, scheme: Scheme, seconds: u32, threads: &[u32]) -> Result<Load> {
         let workers = processes::children(self.nginx.id())?;
         let spent = || -> Result<Duration> {
             workers.iter().chain(threads).map(|process| processes::cpu_time(*process)).sum()
@@ -86,7 +100,10 @@ impl Site {
             .client
             .command("wrk")
             .args(["-t", "1", "-c", "16", "-d", &format!("{seconds}s")])
-            .arg(format!("http://{SERVER}/"))
+            .arg(match scheme {
+                Scheme::Http => format!("http://{SERVER}/"),
+                Scheme::Https => format!("https://{SERVER}/"),
+            })
             .output()?;
         let spent = spent()? - before;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -124,6 +141,9 @@ http {{
     scgi_temp_path {folder}/scgi;
     server {{
         listen 80;
+        listen 443 ssl;
+        ssl_certificate {folder}/certificate.pem;
+        ssl_certificate_key {folder}/key.pem;
         location / {{ default_type text/plain; return 200 "hello from nginx\n"; }}
     }}
 }}
