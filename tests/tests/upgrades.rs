@@ -51,10 +51,16 @@ fn other_build(folder: &Path, map: &str, field: Field, change: impl Fn(u32) -> u
     // ELF, 64 bits, little endian, relocatable, for the machine EM_BPF (elf(5)).
     let is_kernel_object =
         |bytes: &[u8]| bytes.starts_with(b"\x7fELF\x02\x01") && bytes[16..20] == [1, 0, 247, 0];
+    // The filter's is the one with this map; those of the probes have others.
+    let has_map = |at: usize| {
+        let file = object::File::parse(&binary[at..]).expect("a kernel object");
+        file.symbols().any(|symbol| symbol.name() == Ok(map))
+    };
     let at: Vec<_> = (0..binary.len() - 64)
         .filter(|&at| binary[at] == 0x7f && is_kernel_object(&binary[at..at + 64]))
+        .filter(|&at| has_map(at))
         .collect();
-    let [at] = at[..] else { panic!("{} kernel objects in the binary", at.len()) };
+    let [at] = at[..] else { panic!("{} kernel objects with {map} in the binary", at.len()) };
     let field_at = {
         let file = object::File::parse(&binary[at..]).expect("the kernel object");
         let symbol = file.symbols().find(|symbol| symbol.name() == Ok(map)).expect("the map");

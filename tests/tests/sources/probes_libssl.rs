@@ -191,6 +191,8 @@ CustomLog FOLDER/access.log "%{local}p %>s %O"
 
 const HAPROXY: &str = r#"
 global
+    # With more of them, lines that two write at the same time can be lost.
+    nbthread 1
     log stdout format raw local0
 defaults
     mode http

@@ -283,6 +283,8 @@ fn slow_apache_counts_through_a_graceful_restart() {
 
 const HAPROXY: &str = r#"
 global
+    # With more of them, lines that two write at the same time can be lost.
+    nbthread 1
     log stdout format raw local0
     stats socket FOLDER/admin.sock mode 600
     pidfile FOLDER/haproxy.pid
