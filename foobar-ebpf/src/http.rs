@@ -15,7 +15,6 @@ use foobar_common::{
         read::{WINDOW, read},
         segment,
         stats::HttpStats,
-        step,
     },
     observe::ConnectionKey,
     parse::transport::flag,
@@ -25,6 +24,7 @@ use crate::{
     events,
     maps::{HTTP_FLOWS, HTTP_STATS, HTTP_WINDOW, HttpWindow},
     observe::Segment,
+    window::Bytes,
 };
 
 /// Pieces that one segment is read in at most: 64 KiB of nothing but headers, and more of small chunks.
@@ -291,19 +291,6 @@ fn one_step<const REPLIES: bool>(
     let window = Bytes(window.cast_const().cast());
     // SAFETY: entries of tables, checked above; see [`arriving`] for who else writes them.
     unsafe { read::<REPLIES>(&mut *flow, &mut *stats, &Kernel, &window, at, end) }
-}
-
-/// The bytes of a piece.
-struct Bytes(*const u8);
-
-impl step::Window for Bytes {
-    #[inline(always)]
-    fn word(&self, at: u32) -> u64 {
-        // The compiler knows that `at` is small and would leave the mask out, which the verifier needs.
-        let at = core::hint::black_box(at) & (WINDOW - 1);
-        // SAFETY: eight bytes from any of the first 256 on are within the buffer. The BPF machine needs no alignment.
-        u64::from_le(unsafe { self.0.add(at as usize).cast::<u64>().read() })
-    }
 }
 
 /// The kernel's clock, and whoever watches.

@@ -17,7 +17,8 @@
 //! - [`frame`]: a frame in the kernel. [`run`]: a live packet, or a traced one on behalf of `explain` and `replay`.
 //! - [`tables`]: the policy's tables. [`maps`]: every other map. [`settings`]: constants that the loader sets before load. [`failures`]: what could not be written.
 //! - [`connections`]: TCP connections, from the kernel's own state changes.
-//! - [`observe`]: segments of observed ports. [`http`], [`tls`], [`quic`]: what they say.
+//! - [`observe`]: segments of observed ports. [`http`], [`tls`], [`quic`]: what they say. [`window`]: payload that was copied to be read.
+//! - [`object`]: what every object has.
 //!
 //! Probes on functions of web servers and in OpenSSL are objects of their own: `probes/`, `libssl/`.
 #![no_std]
@@ -43,6 +44,7 @@ mod icmp;
 mod ingress;
 mod limits;
 mod maps;
+mod object;
 mod observe;
 mod ordinary;
 mod policy;
@@ -54,6 +56,7 @@ mod sources;
 mod tables;
 mod tls;
 mod verdict;
+mod window;
 
 use aya_ebpf::{
     macros::{btf_tracepoint, classifier, xdp},
@@ -106,17 +109,4 @@ fn tcp_receive_reset(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_send_reset")]
 fn tcp_send_reset(context: BtfTracePointContext) -> i32 {
     connections::reset_sent(&context)
-}
-
-/// The licence under which the kernel loads the programs.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "license")]
-pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-/// A panic path that survives optimisation is an endless loop, which the verifier refuses; `unreachable_unchecked` would
-/// delete bounds checks.
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }

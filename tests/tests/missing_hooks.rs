@@ -3,44 +3,20 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use foobar_tests::harness::{
-    Daemon, Lan, Leaks, Netns, Nginx, Process, curl, eventually, foobar_binary,
+    CLASSIFIER, Daemon, Lan, Leaks, Netns, Nginx, Process, curl, eventually, foobar_binary,
 };
 use foobar_user::kernel::probe;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const CONFIGURATION: &str = r#"
-interfaces = ["eth0"]
-[metrics]
-listen = "127.0.0.1:9898"
-[[rules]]
-name = "web"
-ports = [80, 443]
-from = "any"
-"#;
-
 /// Holds every place of the hook for arriving packets at eth0 (`BPF_MPROG_MAX` of include/linux/bpf_mprog.h) with programs that go on
 /// to the next one.
 const CROWD: &str = "
-import ctypes, errno, socket, struct, time
-libc = ctypes.CDLL(None, use_errno=True)
-BPF, PROG_LOAD, LINK_CREATE, SCHED_CLS, TCX_INGRESS = 321, 5, 28, 3, 46
-def bpf(command, attributes):
-    attributes = ctypes.create_string_buffer(attributes.ljust(128, b'\\0'))
-    got = libc.syscall(BPF, command, attributes, 128)
-    if got < 0:
-        raise OSError(ctypes.get_errno(), 'bpf')
-    return got
-# r0 = -1 (TCX_NEXT); exit
-code = ctypes.create_string_buffer(struct.pack('<BBhiBBhi', 0xb7, 0, 0, -1, 0x95, 0, 0, 0))
-licence = ctypes.create_string_buffer(b'GPL')
-def load():
-    return bpf(PROG_LOAD, struct.pack('<IIQQ', SCHED_CLS, 2, ctypes.addressof(code), ctypes.addressof(licence)))
 links = []
 try:
     while len(links) < 100:
-        links.append(bpf(LINK_CREATE, struct.pack('<IIII', load(), socket.if_nametoindex('eth0'), TCX_INGRESS, 0)))
+        links.append(attach(load([(MOVE, 0, TCX_NEXT), EXIT]), TCX_INGRESS))
 except OSError as full:
     assert full.errno == errno.ERANGE, full
 print('ready', flush=True)
@@ -88,7 +64,7 @@ fn without_types_of_the_kernel_openings_stand_for_connections() {
     let lan = Lan::new();
     let client = lan.client(10);
     let _nginx = Nginx::start(&lan.server);
-    let mut daemon = Daemon::prepare(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::prepare(&lan.server, Daemon::WEB_FOR_ALL);
     daemon.use_binary(&without_types(daemon.folder()));
     daemon.launch();
     fetch(&client, 5);
@@ -139,13 +115,13 @@ fn an_interface_that_takes_no_observer_is_filtered_all_the_same() {
     let _nginx = Nginx::start(&lan.server);
     let folder = tempfile::tempdir().expect("a folder");
     let mut python3 = lan.server.command("python3");
-    python3.args(["-c", CROWD]);
+    python3.arg("-c").arg([CLASSIFIER, CROWD].concat());
     let crowd = Process::start(python3, &folder.path().join("crowd"));
     eventually("the hook to be full", PATIENCE, || {
         if crowd.log().contains("ready") { Ok(()) } else { Err(crowd.log()) }
     });
 
-    let mut daemon = Daemon::start(&lan.server, CONFIGURATION);
+    let mut daemon = Daemon::start(&lan.server, Daemon::WEB_FOR_ALL);
     fetch(&client, 3);
     let refused = curl(&client).get("http://192.0.2.1:9898/").unwrap_err();
     assert_eq!(refused.0, 28, "the filter is in force: {refused:?}");

@@ -3,40 +3,18 @@
 use std::{net::UdpSocket, time::Duration};
 
 use foobar_tests::harness::{
-    Daemon, Leaks, Netns, Nginx, Process, add_address, curl, eventually, try_run, veth,
+    CLASSIFIER, Daemon, Leaks, Netns, Nginx, Process, add_address, curl, eventually, try_run, veth,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const CONFIGURATION: &str = r#"
-interfaces = ["eth0"]
-[metrics]
-listen = "127.0.0.1:9898"
-[[rules]]
-name = "web"
-ports = [80, 443]
-from = "any"
-"#;
-
 /// Tags whatever leaves through eth0 with VLAN 0 (IEEE 802.1Q: priority only), which every stack takes: a classifier that calls
 /// bpf_skb_vlan_push(skb, 0x8100 in network order, priority 3).
 const TAG: &str = "
-import ctypes, socket, struct, time
-libc = ctypes.CDLL(None, use_errno=True)
-BPF, PROG_LOAD, LINK_CREATE, SCHED_CLS, TCX_EGRESS, VLAN_PUSH = 321, 5, 28, 3, 47, 18
-def bpf(command, attributes):
-    attributes = ctypes.create_string_buffer(attributes.ljust(128, b'\\0'))
-    got = libc.syscall(BPF, command, attributes, 128)
-    if got < 0:
-        raise OSError(ctypes.get_errno(), 'bpf')
-    return got
-def instruction(code, destination, immediate):
-    return struct.pack('<BBhi', code, destination, 0, immediate)
-# r2 = 0x8100 in network order; r3 = priority 3; call; r0 = -1 (TCX_NEXT); exit
-code = instruction(0xb7, 2, 0x0081) + instruction(0xb7, 3, 3 << 13) + instruction(0x85, 0, VLAN_PUSH) + instruction(0xb7, 0, -1) + instruction(0x95, 0, 0)
-code, licence = ctypes.create_string_buffer(code), ctypes.create_string_buffer(b'GPL')
-program = bpf(PROG_LOAD, struct.pack('<IIQQ', SCHED_CLS, 5, ctypes.addressof(code), ctypes.addressof(licence)))
-link = bpf(LINK_CREATE, struct.pack('<IIII', program, socket.if_nametoindex('eth0'), TCX_EGRESS, 0))
+VLAN_PUSH = 18
+# r2 = 0x8100 in network order; r3 = priority 3; call; r0 = TCX_NEXT; exit
+program = load([(MOVE, 2, 0x0081), (MOVE, 3, 3 << 13), (CALL, 0, VLAN_PUSH), (MOVE, 0, TCX_NEXT), EXIT])
+link = attach(program, TCX_EGRESS)
 print('ready', flush=True)
 time.sleep(600)
 ";
@@ -112,13 +90,13 @@ fn requests_in_tagged_frames_count() {
     assert_eq!(plain.code, Some(0), "{plain:?}");
     let folder = tempfile::tempdir().expect("a folder");
     let mut python = client.command("python3");
-    python.args(["-c", TAG]);
+    python.arg("-c").arg([CLASSIFIER, TAG].concat());
     let tagger = Process::start(python, &folder.path().join("tagger"));
     eventually("frames to be tagged", PATIENCE, || {
         if tagger.log().contains("ready") { Ok(()) } else { Err(tagger.log()) }
     });
     let nginx = Nginx::start(&server);
-    let daemon = Daemon::start(&server, CONFIGURATION);
+    let daemon = Daemon::start(&server, Daemon::WEB_FOR_ALL);
     assert_eq!(
         bytes_of_a_datagram(&client, &daemon),
         14.0 + 4.0 + 20.0 + 8.0 + 100.0,
@@ -144,6 +122,6 @@ fn requests_to_a_vlan_interface_count_on_the_interface_below_it() {
         namespace.ip("link set eth0.7 up");
     }
     let nginx = Nginx::start(&server);
-    let daemon = Daemon::start(&server, CONFIGURATION);
+    let daemon = Daemon::start(&server, Daemon::WEB_FOR_ALL);
     requests_count(&client, "198.51.100.1", &nginx, &daemon);
 }

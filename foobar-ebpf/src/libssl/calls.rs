@@ -14,8 +14,10 @@ use foobar_common::{
 
 use crate::{
     conversation,
-    maps::{BLANK, CALLS, PROBE_SETTINGS, SESSIONS},
-    memory, place, target,
+    maps::PROBE_SETTINGS,
+    memory, place,
+    sessions::{BLANK, CALLS, SESSIONS},
+    target,
 };
 
 #[inline(always)]

@@ -8,12 +8,12 @@ use foobar_common::{
     http::{
         flow::{Outside, units},
         read::{WINDOW, read as read_window},
-        segment, step,
+        segment,
     },
     probes::Session,
 };
 
-use crate::{maps::PROBE_STATS, target};
+use crate::{maps::PROBE_STATS, target, window::Bytes};
 
 /// Pieces that the bytes of one call are read in at most.
 const PIECES: u32 = 300;
@@ -142,19 +142,6 @@ fn one_step<const WRITTEN: bool>(session: *mut Session, at: u32, end: u32) -> u3
         let window = Bytes((&raw const (*session).window).cast());
         let (flow, counted) = (&mut (*session).flow, &mut (*session).counted);
         read_window::<WRITTEN>(flow, counted, &Kernel, &window, at, end)
-    }
-}
-
-/// The bytes of a piece.
-struct Bytes(*const u8);
-
-impl step::Window for Bytes {
-    #[inline(always)]
-    fn word(&self, at: u32) -> u64 {
-        // The compiler knows that `at` is small and would leave the mask out, which the verifier needs.
-        let at = core::hint::black_box(at) & (WINDOW - 1);
-        // SAFETY: eight bytes from any of the first 256 on are within the window. The BPF machine needs no alignment.
-        u64::from_le(unsafe { self.0.add(at as usize).cast::<u64>().read() })
     }
 }
 

@@ -4,7 +4,7 @@
 //! An object of its own, loaded only where a port asks for it: every program of the machine that uses the library comes by here.
 //!
 //! - [`calls`]: what a thread is about, and on which port. [`conversation`]: the bytes, read by [`foobar_common::http`].
-//! - [`maps`]: all maps. The rest is that of the probes on servers' functions.
+//! - [`sessions`]: what is remembered of threads and connections. The rest is that of the probes on servers' functions, and the filter's.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "kernel programs: pointers into maps and other processes")]
@@ -15,14 +15,20 @@
 
 mod calls;
 mod conversation;
-mod maps;
+mod sessions;
 
+#[path = "../probes/maps.rs"]
+mod maps;
 #[path = "../probes/memory.rs"]
 mod memory;
+#[path = "../object.rs"]
+mod object;
 #[path = "../probes/place.rs"]
 mod place;
 #[path = "../probes/target.rs"]
 mod target;
+#[path = "../window.rs"]
+mod window;
 
 use aya_ebpf::{
     macros::{btf_tracepoint, uprobe},
@@ -76,16 +82,4 @@ fn libssl_free(context: ProbeContext) -> u32 {
 fn libssl_socket(context: BtfTracePointContext) -> i32 {
     calls::socket(&context);
     0
-}
-
-/// The licence under which the kernel loads the programs.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "license")]
-pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-/// A panic path that survives optimisation is an endless loop, which the verifier refuses.
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }

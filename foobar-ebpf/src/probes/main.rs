@@ -6,7 +6,7 @@
 //! - [`nginx`], [`apache`]: what their functions are handed. [`finish`]: what is counted of a request.
 //! - [`target`]: the file that a probe is in, and how is counted.
 //! - [`place`]: whose requests count: network namespace, address, port. [`memory`]: reads of the server's memory and the kernel's.
-//! - [`maps`]: all maps.
+//! - [`maps`]: those that all probes have.
 //!
 //! Such a program may be preempted, also by another one on the same CPU. So nothing is kept in memory that both might use, and every
 //! count is added to atomically.
@@ -25,6 +25,9 @@ mod memory;
 mod nginx;
 mod place;
 mod target;
+
+#[path = "../object.rs"]
+mod object;
 
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
@@ -47,16 +50,4 @@ fn nginx_end(context: ProbeContext) -> u32 {
 fn apache_end(context: ProbeContext) -> u32 {
     apache::end(&context);
     0
-}
-
-/// The licence under which the kernel loads the programs.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "license")]
-pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-/// A panic path that survives optimisation is an endless loop, which the verifier refuses.
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }

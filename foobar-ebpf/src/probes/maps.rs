@@ -1,13 +1,11 @@
-//! The maps of the probes. All are pinned, so that counting goes on while no daemon runs.
+//! The maps that all probes have. All are pinned, so that counting goes on while no daemon runs.
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, LruHashMap, PerCpuArray},
+    maps::{Array, PerCpuArray},
 };
-use foobar_common::probes::{
-    PORTS, PORTS_ROW, ProbeSettings, ProbeStats, RequestKey, SLOTS, TARGETS, Target,
-};
+use foobar_common::probes::{PORTS, PORTS_ROW, ProbeSettings, ProbeStats, SLOTS, TARGETS, Target};
 
 /// The slot of each port and the kind of its server ([`foobar_common::probes::PORT_APACHE`]); 0 where nothing is counted.
 #[map]
@@ -21,7 +19,3 @@ pub static PROBE_SETTINGS: Array<ProbeSettings> = Array::with_max_entries(1, BPF
 /// By cookie.
 #[map]
 pub static PROBE_TARGETS: Array<Target> = Array::with_max_entries(TARGETS, BPF_F_MMAPABLE);
-/// When requests began that are under way, nanoseconds of `CLOCK_MONOTONIC`. What a process leaves behind that is killed makes room for
-/// others sooner or later.
-#[map]
-pub static REQUESTS: LruHashMap<RequestKey, u64> = LruHashMap::with_max_entries(16384, 0);

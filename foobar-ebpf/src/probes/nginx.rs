@@ -1,14 +1,20 @@
 //! nginx: a request begins with `ngx_http_create_request` and ends with `ngx_http_free_request`, whatever its version of HTTP; its
 //! subrequests pass neither. At the end the access log is written, so what counts is what is logged there.
 
-use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::ProbeContext};
+use aya_ebpf::{
+    helpers::bpf_get_current_pid_tgid, macros::map, maps::LruHashMap, programs::ProbeContext,
+};
 use foobar_common::probes::{RequestKey, Target};
 
 use crate::{
     finish::{self, Outcome},
-    maps::REQUESTS,
     memory, place, target,
 };
+
+/// When requests began that are under way, nanoseconds of `CLOCK_MONOTONIC`. What a process leaves behind that is killed makes room for
+/// others sooner or later.
+#[map]
+static REQUESTS: LruHashMap<RequestKey, u64> = LruHashMap::with_max_entries(16384, 0);
 
 /// `ngx_http_request_t.connection`, behind the signature.
 const REQUEST_CONNECTION: u64 = 8;

@@ -42,6 +42,17 @@ ports = [80]
 from = ["friends"]
 "#;
 
+    /// One for tests of what is observed: a web server for everybody.
+    pub const WEB_FOR_ALL: &'static str = r#"
+interfaces = ["eth0"]
+[metrics]
+listen = "127.0.0.1:9898"
+[[rules]]
+name = "web"
+ports = [80, 443]
+from = "any"
+"#;
+
     /// Prepares folders and writes the configuration, but starts nothing.
     pub fn prepare(namespace: &'a Netns, configuration: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("foobar-test-").tempdir().expect("a folder");

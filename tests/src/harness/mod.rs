@@ -4,6 +4,7 @@
 //! behind can be told from what a running one still needs.
 
 mod chromium;
+mod classifier;
 mod clients;
 mod command;
 mod control;
@@ -23,6 +24,7 @@ mod tag;
 mod wait;
 
 pub use chromium::Chromium;
+pub use classifier::CLASSIFIER;
 pub use clients::{Curl, Fetched, curl, fetch, python, tcp_connects};
 pub use command::{Output, foobar_binary, run, try_run};
 pub use control::Control;

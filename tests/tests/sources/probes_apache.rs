@@ -4,34 +4,19 @@ use foobar_tests::harness::{Daemon, Lan, Leaks, try_run};
 
 use super::{
     probed::{Probed, configuration, copy_of},
-    servers::{Server, certificate, folder, write},
+    servers::{Server, apache_folder, folder},
     table::Table,
     workloads,
 };
 
 const APACHE: &str = r#"
-ServerRoot FOLDER
-ServerName www.foobar.com
-DefaultRuntimeDir FOLDER
-PidFile FOLDER/apache.pid
-ErrorLog FOLDER/error.log
-User www-data
-Group www-data
-LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
-LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule alias_module /usr/lib/apache2/modules/mod_alias.so
 LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
 LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
-LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
-LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
-LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so
 Listen 443
 Listen 80
 Listen 8081
-MaxKeepAliveRequests 0
 CustomLog FOLDER/access.log "%{local}p %>s - %D %r"
-DocumentRoot FOLDER/pages
-DirectoryIndex index.html
 ErrorDocument 404 /index.html
 RedirectMatch 302 ^/moved$ /
 RedirectMatch 503 ^/broken$
@@ -51,20 +36,11 @@ fn slow_apache_is_counted_exactly() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let _upstream = Server::nginx(&lan.server, self::folder(), UPSTREAM, &["127.0.0.1:8082"]);
-    let folder = folder();
-    certificate(folder.path(), "www", "www.foobar.com", 2);
-    write(&folder, "apache.conf", APACHE);
+    let folder = apache_folder(APACHE);
     let program = copy_of("/usr/sbin/apache2", folder.path());
-    let pages = folder.path().join("pages");
-    std::fs::create_dir(&pages).expect("a folder");
-    std::fs::write(pages.join("index.html"), "hello\n").expect("a page");
-    for path in [folder.path(), &pages] {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("readable");
-    }
-    let mut command = lan.server.command(&program);
-    command.arg("-f").arg(folder.path().join("apache.conf")).arg("-DFOREGROUND");
-    let server = Server::started(&lan.server, folder, command, &["127.0.0.1:443", "127.0.0.1:80"]);
+    let listens = ["127.0.0.1:443", "127.0.0.1:80"];
+    let server =
+        Server::apache(&lan.server, folder, &program.display().to_string(), &listens, |_| {});
     let more = format!("program = \"{}\"", program.display());
     let text = configuration(&[
         (443, "https", "apache-probe", &more),

@@ -1,12 +1,12 @@
 //! Requests read where a server hands them to libssl, against the server's access log.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::fs;
 
 use foobar_tests::harness::{Daemon, Lan, Leaks, Netns, Process, eventually, try_run};
 
 use super::{
     probed::{Counts, PATIENCE, Probed, configuration},
-    servers::{Server, certificate, folder, write},
+    servers::{Server, apache_folder, certificate, folder, haproxy_folder},
     table::Table,
     workloads,
 };
@@ -165,27 +165,13 @@ fn counting_begins_in_the_middle_of_a_connection_and_outlives_the_daemon() {
 }
 
 const APACHE: &str = r#"
-ServerRoot FOLDER
-PidFile FOLDER/apache.pid
-DefaultRuntimeDir FOLDER
-ErrorLog FOLDER/error.log
-User www-data
-Group www-data
-LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
-LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
-LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
-LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
-LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so
 Listen 443
-MaxKeepAliveRequests 0
 CustomLog FOLDER/access.log "%{local}p %>s %O"
 <VirtualHost *:443>
     SSLEngine on
     SSLCertificateFile FOLDER/www.pem
     SSLCertificateKeyFile FOLDER/www.key
     Protocols h2 http/1.1
-    DocumentRoot FOLDER/pages
-    DirectoryIndex index.html
 </VirtualHost>
 "#;
 
@@ -221,20 +207,13 @@ fn workloads_of(site: &Probed<'_>, lan: &Lan, name: &'static str) {
 fn slow_what_apache_hands_to_libssl_is_counted_exactly() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
-    let folder = folder();
-    certificate(folder.path(), "www", "www.foobar.com", 2);
-    let pages = folder.path().join("pages");
-    fs::create_dir(&pages).expect("a folder");
-    fs::write(pages.join("index.html"), "hello\n").expect("a page");
-    for path in [folder.path(), &pages] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("readable");
-    }
+    let folder = apache_folder(APACHE);
     fs::copy(LIBRARY, folder.path().join("libssl.so.3")).expect("a copy of the library");
-    write(&folder, "apache.conf", APACHE);
-    let mut command = lan.server.command("/usr/sbin/apache2");
-    command.arg("-f").arg(folder.path().join("apache.conf")).arg("-DFOREGROUND");
-    command.env("LD_LIBRARY_PATH", folder.path());
-    let server = Server::started(&lan.server, folder, command, &["127.0.0.1:443"]);
+    let path = folder.path().to_owned();
+    let server =
+        Server::apache(&lan.server, folder, "/usr/sbin/apache2", &["127.0.0.1:443"], |command| {
+            command.env("LD_LIBRARY_PATH", path);
+        });
     workloads_of(&observed(&lan, server), &lan, "libssl-probe, Apache");
 }
 
@@ -242,13 +221,8 @@ fn slow_what_apache_hands_to_libssl_is_counted_exactly() {
 fn slow_what_haproxy_hands_to_libssl_is_counted_exactly() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
-    let folder = folder();
-    certificate(folder.path(), "www", "www.foobar.com", 2);
-    let part = |name: &str| fs::read_to_string(folder.path().join(name)).expect("made above");
-    fs::write(folder.path().join("www-both.pem"), part("www.pem") + &part("www.key"))
-        .expect("both");
+    let folder = haproxy_folder(HAPROXY);
     fs::copy(LIBRARY, folder.path().join("libssl.so.3")).expect("a copy of the library");
-    write(&folder, "haproxy.cfg", HAPROXY);
     let mut command = lan.server.command("sh");
     let path = folder.path().display();
     command.arg("-c").arg(format!("exec haproxy -db -f {path}/haproxy.cfg > {path}/access.log"));

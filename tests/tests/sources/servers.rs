@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -57,6 +58,20 @@ impl Server {
         Self::started(namespace, folder, command, listens)
     }
 
+    /// Apache from this program (`/usr/sbin/apache2`, or a copy), prepared by [`apache_folder`]; `more` completes the command.
+    pub fn apache(
+        namespace: &Netns,
+        folder: TempDir,
+        program: &str,
+        listens: &[&str],
+        more: impl FnOnce(&mut std::process::Command),
+    ) -> Self {
+        let mut command = namespace.command(program);
+        command.arg("-f").arg(folder.path().join("apache.conf")).arg("-DFOREGROUND");
+        more(&mut command);
+        Self::started(namespace, folder, command, listens)
+    }
+
     /// Waits until it listens.
     pub fn started(
         namespace: &Netns,
@@ -97,6 +112,50 @@ impl Server {
 pub fn write(folder: &TempDir, name: &str, text: &str) {
     let text = text.replace("FOLDER", &folder.path().display().to_string());
     fs::write(folder.path().join(name), text).expect("a configuration");
+}
+
+/// A folder for Apache: the configuration, whose modules and accounts are the same for all, a certificate, and a page that its own user may
+/// read.
+pub fn apache_folder(text: &str) -> TempDir {
+    let folder = folder();
+    certificate(folder.path(), "www", "www.foobar.com", 2);
+    let pages = folder.path().join("pages");
+    fs::create_dir(&pages).expect("a folder");
+    fs::write(pages.join("index.html"), "hello\n").expect("a page");
+    for path in [folder.path(), &pages] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("readable");
+    }
+    write(&folder, "apache.conf", &format!("{APACHE}{text}"));
+    folder
+}
+
+/// What every Apache here has.
+const APACHE: &str = "ServerRoot FOLDER
+ServerName www.foobar.com
+DefaultRuntimeDir FOLDER
+PidFile FOLDER/apache.pid
+ErrorLog FOLDER/error.log
+User www-data
+Group www-data
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
+LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
+LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so
+MaxKeepAliveRequests 0
+DocumentRoot FOLDER/pages
+DirectoryIndex index.html
+";
+
+/// A folder for HAProxy: the configuration, and a certificate with its key in one file.
+pub fn haproxy_folder(text: &str) -> TempDir {
+    let folder = folder();
+    certificate(folder.path(), "www", "www.foobar.com", 2);
+    let part = |name: &str| fs::read_to_string(folder.path().join(name)).expect("made above");
+    fs::write(folder.path().join("www-both.pem"), part("www.pem") + &part("www.key"))
+        .expect("both");
+    write(&folder, "haproxy.cfg", text);
+    folder
 }
 
 /// Makes a self-signed certificate `NAME.pem` and its key `NAME.key`, for this host name, valid for so many days.

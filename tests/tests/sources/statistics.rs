@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use foobar_tests::harness::{Daemon, Lan, Leaks, eventually};
 
 use super::{
-    servers::{Server, certificate, folder, write},
+    servers::{Server, apache_folder, certificate, folder, haproxy_folder},
     table::Table,
     workloads::{self, PORT},
 };
@@ -203,26 +203,13 @@ fn slow_nginx_counts_exactly_through_reloads_and_an_upgrade() {
 }
 
 const APACHE: &str = r#"
-ServerRoot FOLDER
-ServerName www.foobar.com
-DefaultRuntimeDir FOLDER
-PidFile FOLDER/apache.pid
-ErrorLog FOLDER/error.log
-User www-data
-Group www-data
-LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
-LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
 LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
-LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
 LoadModule env_module /usr/lib/apache2/modules/mod_env.so
 LoadModule setenvif_module /usr/lib/apache2/modules/mod_setenvif.so
 LoadModule status_module /usr/lib/apache2/modules/mod_status.so
-LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
-LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so
 Listen 443
 Listen 127.0.0.1:8081
-MaxKeepAliveRequests 0
 ExtendedStatus On
 SetEnvIf Request_URI "^/server-status" polled
 CustomLog FOLDER/access.log "%>s %r" env=!polled
@@ -231,8 +218,6 @@ CustomLog FOLDER/access.log "%>s %r" env=!polled
     SSLCertificateFile FOLDER/www.pem
     SSLCertificateKeyFile FOLDER/www.key
     Protocols h2 http/1.1
-    DocumentRoot FOLDER/pages
-    DirectoryIndex index.html
     ProxyPass /upload http://127.0.0.1:8082/upload
 </VirtualHost>
 <VirtualHost 127.0.0.1:8081>
@@ -251,20 +236,9 @@ fn slow_apache_counts_through_a_graceful_restart() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let _upstream = Server::nginx(&lan.server, self::folder(), UPSTREAM, &["127.0.0.1:8082"]);
-    let folder = folder();
-    certificate(folder.path(), "www", "www.foobar.com", 2);
-    write(&folder, "apache.conf", APACHE);
-    let pages = folder.path().join("pages");
-    std::fs::create_dir(&pages).expect("a folder");
-    std::fs::write(pages.join("index.html"), "hello\n").expect("a page");
-    for path in [folder.path(), &pages] {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("readable");
-    }
-    let mut command = lan.server.command("/usr/sbin/apache2");
-    command.arg("-f").arg(folder.path().join("apache.conf")).arg("-DFOREGROUND");
-    let server =
-        Server::started(&lan.server, folder, command, &["127.0.0.1:443", "127.0.0.1:8081"]);
+    let folder = apache_folder(APACHE);
+    let listens = ["127.0.0.1:443", "127.0.0.1:8081"];
+    let server = Server::apache(&lan.server, folder, "/usr/sbin/apache2", &listens, |_| {});
     let more = "status = \"http://127.0.0.1:8081/server-status?auto\"";
     let daemon = Daemon::start(&lan.server, &configuration("apache-status", more));
     let site =
@@ -317,12 +291,7 @@ fn slow_haproxy_counts_a_frontend_by_class() {
     let _leaks = Leaks::watch();
     let lan = Lan::new();
     let _upstream = Server::nginx(&lan.server, self::folder(), UPSTREAM, &["127.0.0.1:8082"]);
-    let folder = folder();
-    certificate(folder.path(), "www", "www.foobar.com", 2);
-    let part = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("made above");
-    std::fs::write(folder.path().join("www-both.pem"), part("www.pem") + &part("www.key"))
-        .expect("both");
-    write(&folder, "haproxy.cfg", HAPROXY);
+    let folder = haproxy_folder(HAPROXY);
     let mut command = lan.server.command("haproxy");
     command.arg("-db").arg("-f").arg(folder.path().join("haproxy.cfg"));
     let socket =
