@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, CommandFactory as _, error::ErrorKind};
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     print, replay,
 };
 use crate::{
+    control::Refusal,
     explain::{Answer, Question, answer::Held},
     kernel::{self, Direction},
     policy::{Config, Lists, Policy, protocol::Protocol},
@@ -97,7 +98,7 @@ fn of_configuration(config: &Config, question: &Question) -> Result<Answer> {
     let own = kernel::own_addresses()?;
     let packet = match question.packet(&own) {
         Ok(packet) => packet,
-        Err(error) => bail!("{error}; {}", error.help),
+        Err(error) => return Err(Refusal::invalid(error.to_string()).help(error.help).into()),
     };
     replay::needs_root()?;
     let judge = Judge::load(config, own.clone())?;

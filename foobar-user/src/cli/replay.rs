@@ -18,6 +18,7 @@ use super::{
     table::Table,
 };
 use crate::{
+    control::Refusal,
     kernel,
     policy::{Config, model::Mode},
     replay::{
@@ -134,11 +135,12 @@ pub fn needs_root() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    bail!(
+    let refusal = Refusal::failed(format!(
         "this needs root, because the verdicts are those of the real programs, which are loaded into the kernel (nothing is attached; \
-         {} missing); try it with sudo",
+         {} missing)",
         missing.join(", ")
-    )
+    ));
+    Err(refusal.help("try it with sudo").into())
 }
 
 /// Standard output, line by line.

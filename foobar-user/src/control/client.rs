@@ -35,7 +35,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is wrong with an answer that cannot be understood.
-const OTHER_VERSION: &str = "the daemon's answer is of another version of foobar";
+const OTHER_VERSION: &str = "the daemon's answer is of another version of foobar; restart it with this one: systemctl restart foobar";
 
 /// Speaks to the daemon of one runtime folder.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl NotRunning {
     /// What to do about it.
     pub fn help(&self) -> String {
         match self.error.kind() {
-            io::ErrorKind::PermissionDenied => "use root or the user that runs the daemon".to_owned(),
+            io::ErrorKind::PermissionDenied => "use root, the user that runs the daemon, or a member of the group in [control] of its configuration".to_owned(),
             _ => "start it with `foobar run --config F` as root, or name its folder with --runtime-dir".to_owned(),
         }
     }
@@ -188,7 +188,10 @@ impl Client {
             Ok::<_, anyhow::Error>((answer.response.status(), answer.collect().await?))
         };
         let (status, answer) = time::timeout(PATIENCE, whole).await.with_context(|| {
-            format!("the daemon on {} did not answer within {PATIENCE:?}", self.socket.display())
+            format!(
+                "the daemon on {} did not answer within {PATIENCE:?}; its log may say why: journalctl -u foobar",
+                self.socket.display()
+            )
         })??;
         if status.is_success() {
             return serde_json::from_slice(&answer).context(OTHER_VERSION);

@@ -88,9 +88,9 @@ fn last_good(
     };
     match read() {
         Ok(config) => Ok((config, format!("{why:#}").replace('\n', "; "))),
-        Err(problem) => {
-            Err(why).with_context(|| format!("nor can the last good one be used ({problem:#})"))
-        }
+        Err(problem) => Err(why).with_context(|| {
+            format!("there is no configuration to start with (the last good one: {problem:#})")
+        }),
     }
 }
 

@@ -153,7 +153,7 @@ impl Keeper {
         }
         for (name, problem) in &outcome.failed {
             if !self.shared.absent_interfaces().contains(name) {
-                error!("the interface {name} is not filtered, which is tried again: {problem}");
+                error!("the interface {name} is not filtered, which is tried again: {problem:#}");
             }
         }
         // Addresses are told of, routes are not.

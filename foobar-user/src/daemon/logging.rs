@@ -26,7 +26,10 @@ const JOURNAL: &str = "JOURNAL_STREAM";
 pub fn start(json: bool) -> Result<()> {
     let filter = match env::var(EnvFilter::DEFAULT_ENV) {
         Ok(wanted) => EnvFilter::try_new(&wanted).map_err(|error| {
-            anyhow!("{} {wanted:?} cannot be understood: {error}", EnvFilter::DEFAULT_ENV)
+            anyhow!(
+                "the environment variable {} cannot be understood ({wanted:?}): {error}; write for example debug, or foobar_user::daemon=debug",
+                EnvFilter::DEFAULT_ENV
+            )
         })?,
         Err(_) => EnvFilter::new("info"),
     };

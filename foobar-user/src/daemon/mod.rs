@@ -139,8 +139,8 @@ async fn serve(keeper: Keeper, claims: Claims, held: signals::Held) -> Result<()
     let keeper = keeper.spawn(inbox, stop.clone(), stopped.clone())?;
     drop(held);
     tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM"),
-        _ = interrupt.recv() => info!("SIGINT"),
+        _ = terminate.recv() => info!("stopping: SIGTERM"),
+        _ = interrupt.recv() => info!("stopping: SIGINT"),
         () = until_stopped(stopped) => {}
     }
     stop.send_replace(true);

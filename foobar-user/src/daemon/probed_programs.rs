@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::probes::{Shown, ShownPort, Wanted};
 use crate::{
-    kernel::{FileVersion, KernelError, ProbeObject, Probes},
+    kernel::{FileVersion, ProbeObject, Probes},
     probing::{Plan, Server},
 };
 
@@ -80,7 +80,7 @@ impl Programs {
             .iter()
             .flat_map(|((server, _), ports)| ports.iter().map(|&port| (port, *server)));
         let slots = probes.set_ports(&numbers.collect());
-        let refused = slots.as_ref().err().map(text);
+        let refused = slots.as_ref().err().map(|problem| format!("{problem:#}"));
         let slots = slots.unwrap_or_default();
         let shown = ports(wanted, |program, port| {
             let found = self.found.get(&program);
@@ -106,7 +106,7 @@ impl Programs {
                 Some(probes)
             }
             Err(problem) => {
-                let problem = text(&problem);
+                let problem = format!("{problem:#}");
                 if self.closed.as_ref().is_none_or(|(last, _)| *last != problem) {
                     warn!("requests cannot be counted by probes: {problem}");
                 }
@@ -204,7 +204,7 @@ fn put(
         release(probes, silent.number);
         info!("an earlier version of {} has no probes any more", path.display());
     }
-    probes.place(version, &file, &plan).map_err(|problem| text(&problem))?;
+    probes.place(version, &file, &plan).map_err(|problem| format!("{problem:#}"))?;
     let places: Vec<_> =
         plan.points.iter().map(|point| format!("{:#x}", point.file_offset)).collect();
     info!(
@@ -217,20 +217,8 @@ fn put(
 
 fn release(probes: &mut Probes, number: u32) {
     if let Err(problem) = probes.release(number) {
-        warn!("a probe cannot be taken off: {}", text(&problem));
+        warn!("a probe cannot be taken off: {problem:#}");
     }
-}
-
-/// An error with its causes and its remedy, in one line.
-fn text(problem: &KernelError) -> String {
-    let mut text = problem.to_string();
-    let mut cause = std::error::Error::source(problem);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    problem.help().iter().for_each(|help| text.push_str(&format!("; {help}")));
-    text
 }
 
 /// Of every port: slot, whether classes are told apart, what is wrong.

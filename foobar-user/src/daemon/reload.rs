@@ -278,7 +278,7 @@ fn restart_notes(started: &Config, now: &Config) -> Vec<String> {
 fn first(error: &ConfigError, path: &Path) -> String {
     let mut errors = error.diagnostics.iter().filter(|found| found.severity == Severity::Error);
     let Some(first) = errors.next() else { return error.to_string() };
-    let place = format!("{}:{}:{}", first.file.display(), first.line, first.column);
+    let place = first.place();
     let more = match errors.count() {
         0 => String::new(),
         more => format!(" (and {more} more)"),

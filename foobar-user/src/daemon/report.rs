@@ -199,7 +199,10 @@ fn warn(
     }
     if !shared.is_on_disk() {
         warnings.push(
-            "the state folder could not be written to: changes are refused until it can".to_owned(),
+            format!(
+                "the state folder could not be written to: changes are refused until it can; make room for {}, or mend its disk",
+                shared.origins.settings.options.state_dir.display()
+            ),
         );
     }
 }

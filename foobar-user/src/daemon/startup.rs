@@ -92,7 +92,7 @@ pub fn start(boot: Boot, store: Store) -> Result<Keeper> {
 fn clean_up(settings: &Settings) {
     let bpf_dir = &settings.options.bpf_dir;
     if let Err(left) = kernel::detach(bpf_dir) {
-        warn!("cannot clean up {}: {left}", bpf_dir.display());
+        warn!("cannot clean up {}: {left:#}", bpf_dir.display());
     }
 }
 
@@ -221,9 +221,14 @@ pub fn tell_attachments(engine: &Engine) -> Result<()> {
         let kernel::Attachment { interface, program, mode, note, attached, .. } = attachment;
         match (attached, note) {
             (false, Some(why)) => warn!("{program} is not attached to {interface}: {why}"),
-            (false, None) => warn!("{program} is not attached to {interface}"),
+            (false, None) => {
+                warn!("{program} is not attached to {interface}, which is not filtered");
+            }
             (true, None) => info!("{program} on {interface}: {}", mode.name()),
-            (true, Some(note)) => warn!("{program} on {interface}: {} ({note})", mode.name()),
+            (true, Some(why)) if mode == kernel::Mode::Generic => {
+                warn!("{program} on {interface}: {}, which is slow: {why}", mode.name());
+            }
+            (true, Some(note)) => info!("{program} on {interface}: {} ({note})", mode.name()),
         }
     }
     let hooks = &engine.observer().hooks;

@@ -56,7 +56,7 @@ impl Keeper {
         self.follow_interfaces();
         let addresses = match kernel::own_addresses() {
             Ok(addresses) => addresses,
-            Err(problem) => return error!("cannot tell the addresses of this server: {problem}"),
+            Err(problem) => return error!("cannot tell the addresses of this server: {problem:#}"),
         };
         if addresses == self.current.own_addresses {
             return;

@@ -63,6 +63,15 @@ impl KernelError {
         )
     }
 
+    fn because_and_remedy(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        self.help.iter().try_for_each(|help| write!(f, "; {help}"))
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -75,8 +84,10 @@ impl KernelError {
 }
 
 impl fmt::Display for KernelError {
+    /// What failed, on which object; the alternate form (`{:#}`) goes on with the causes and the remedy, in one line for the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
+        f.write_str(&self.what)?;
+        if f.alternate() { self.because_and_remedy(f) } else { Ok(()) }
     }
 }
 
@@ -84,12 +95,7 @@ impl fmt::Debug for KernelError {
     /// As `main` would print it: the whole chain and the remedy.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({:?})", self.what, self.kind)?;
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        self.help.iter().try_for_each(|help| write!(f, "; {help}"))
+        self.because_and_remedy(f)
     }
 }
 

@@ -85,7 +85,8 @@ impl Folders {
             return Err(KernelError::new(
                 ErrorKind::NoBpffs,
                 format!("{} is not on a BPF file system", root.display()),
-            ));
+            )
+            .advise("name the folder that the daemon pins to with --bpf-dir"));
         }
         let version = root.join(format!("v{LAYOUT_VERSION}"));
         Ok(Some(Folders { _lock: lock(root)?, root: root.to_owned(), version }))

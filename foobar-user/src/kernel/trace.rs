@@ -154,4 +154,5 @@ fn silent() -> KernelError {
         ErrorKind::Kernel,
         "the program did not report what it found: it is not of this version",
     )
+    .advise("restart the daemon, which then loads its own: systemctl restart foobar")
 }

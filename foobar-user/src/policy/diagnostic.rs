@@ -41,17 +41,21 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+impl Diagnostic {
+    /// `file:line:column`, as far as they are known.
+    pub fn place(&self) -> String {
+        let numbers = [self.line, self.column].into_iter().filter(|number| *number > 0);
+        std::iter::once(self.file.display().to_string())
+            .chain(numbers.map(|number| number.to_string()))
+            .collect::<Vec<_>>()
+            .join(":")
+    }
+}
+
 impl fmt::Display for Diagnostic {
     /// `file:line:column: error: message`, as compilers print it, and the help on a line of its own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file.display())?;
-        if self.line > 0 {
-            write!(f, "{}:", self.line)?;
-        }
-        if self.column > 0 {
-            write!(f, "{}:", self.column)?;
-        }
-        write!(f, " {}: {}", self.severity.name(), self.message)?;
+        write!(f, "{}: {}: {}", self.place(), self.severity.name(), self.message)?;
         if let Some(help) = &self.help {
             write!(f, "\n  help: {help}")?;
         }

@@ -158,7 +158,7 @@ fn parse_length(text: &str, address: IpAddr, length: &str, bits: u8) -> Result<u
             help: format!("an {} prefix has at most {bits} bits", version(address)),
         }),
         _ => Err(PrefixError {
-            message: format!("\"{text}\" has no number behind the slash"),
+            message: format!("\"{text}\" has no prefix length behind the slash"),
             help: match length.parse::<Ipv4Addr>().ok().filter(|_| address.is_ipv4()) {
                 Some(mask) if mask.to_bits().leading_ones() == mask.to_bits().count_ones() => {
                     format!(
@@ -187,12 +187,19 @@ fn not_an_address(text: &str, address: &str) -> PrefixError {
         format!("remove the zone: write \"{address}\"")
     } else if address.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         "an IPv4 address has four numbers from 0 to 255, without leading zeros, such as \"192.0.2.10\"".to_owned()
+    } else if is_range(address) {
+        "a range is not understood; write the prefixes that it consists of".to_owned()
     } else if address.contains(':') {
         "an IPv6 address looks like \"2001:db8::1\"".to_owned()
     } else {
         "names are not looked up; write the address or prefix itself".to_owned()
     };
     PrefixError { message: format!("\"{text}\" is not an IP address or prefix"), help }
+}
+
+fn is_range(text: &str) -> bool {
+    let is_address = |part: &str| part.trim().parse::<IpAddr>().is_ok();
+    text.split_once('-').is_some_and(|(first, last)| is_address(first) && is_address(last))
 }
 
 fn mapped(text: &str, inner: Ipv4Addr, length: u8) -> PrefixError {
@@ -281,6 +288,8 @@ mod tests {
             ("::ffff:192.0.2.1", "\"192.0.2.1/32\""),
             ("::ffff:10.0.0.0/104", "\"10.0.0.0/8\""),
             ("example.com", "names are not looked up"),
+            ("10.0.0.1-10.0.0.9", "a range is not understood"),
+            ("2001:db8::1-2001:db8::9", "a range is not understood"),
             ("2001:db8:::1", "looks like"),
             (" 10.0.0.1", "remove the space"),
         ] {

@@ -19,7 +19,7 @@ pub fn of_devices(bpf_dir: &Path, wanted: &[String], status: Option<&Status>) ->
         Err(error) => {
             return vec![Finding::warning(
                 SUBJECT,
-                error.to_string(),
+                format!("{error:#}"),
                 "run as root: `sudo foobar doctor`",
             )];
         }

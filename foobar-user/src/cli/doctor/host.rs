@@ -5,7 +5,11 @@ use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 use nix::sys::statvfs::statvfs;
 
 use super::{CONFIGURATION, Finding};
-use crate::{kernel::Features, policy::Config, state};
+use crate::{
+    kernel::Features,
+    policy::{Config, diagnostic::Severity},
+    state,
+};
 
 /// A state with lists of a million entries, written beside the old one.
 const ROOM: u64 = 128 << 20;
@@ -24,10 +28,12 @@ pub fn of_configuration(path: Option<&Path>) -> (Finding, Option<Config>) {
             (Finding::ok(SUBJECT, format!("{}, mode {mode}", path.display())), Some(loaded.config))
         }
         Err(error) => {
-            let first =
-                error.diagnostics.first().map_or(String::new(), |first| first.message.clone());
-            let remedy = format!("foobar check --config {} says everything", path.display());
-            let found = format!("{} cannot be used: {first}", path.display());
+            // Notes may stand before it.
+            let first = error.diagnostics.iter().find(|found| found.severity == Severity::Error);
+            let first = first
+                .map_or(String::new(), |first| format!("{}: {}", first.place(), first.message));
+            let remedy = format!("`foobar check --config {}` says all", path.display());
+            let found = format!("it cannot be used: {first}");
             (Finding::error(SUBJECT, found, remedy), None)
         }
     }

@@ -37,6 +37,7 @@ pub(super) fn attach(program: BorrowedFd<'_>, interface: &Interface) -> Result<H
             interface.name
         );
         KernelError::new(ErrorKind::Refused, what)
+            .advise("`foobar doctor` says what its driver needs; or leave it out of `interfaces`")
     })?;
     Ok(Held {
         link: Some(link),

@@ -151,7 +151,9 @@ impl Drop for Switch<'_> {
     fn drop(&mut self) {
         for step in self.done.drain(..).rev() {
             if let Err(error) = step.undo() {
-                tracing::error!("cannot take back a step of a failed change: {error:?}");
+                tracing::error!(
+                    "a step of a failed change cannot be taken back, `foobar status` says what is attached: {error:#}"
+                );
             }
         }
     }
@@ -159,15 +161,17 @@ impl Drop for Switch<'_> {
 
 impl Done {
     fn undo(self) -> Result<(), KernelError> {
-        let failed = |error: io::Error| KernelError::call("going back failed", error);
         match self {
-            Done::Replaced { link, program } => {
-                link::replace(link.as_fd(), program.as_fd(), None).map_err(failed)
-            }
+            Done::Replaced { link, program } => link::replace(link.as_fd(), program.as_fd(), None)
+                .map_err(|error| {
+                    KernelError::call("cannot put the earlier program back under its link", error)
+                }),
             Done::Created { link, path } => {
                 // Pinning may be the step that failed.
-                let _ = fs::remove_file(path);
-                link::detach(link.as_fd()).map_err(failed)
+                let _ = fs::remove_file(&path);
+                link::detach(link.as_fd()).map_err(|error| {
+                    KernelError::call(format!("cannot detach the link {}", path.display()), error)
+                })
             }
             Done::Filter { role, interface, program: Some(program) } => {
                 classifier::put(program.as_fd(), role, &interface)
@@ -175,7 +179,9 @@ impl Done {
             Done::Filter { role, interface, program: None } => {
                 let Some(seat) = role.seat() else { return Ok(()) };
                 clsact::remove(interface.index, seat).map_err(|refusal| {
-                    KernelError::new(ErrorKind::Kernel, format!("going back failed: {refusal}"))
+                    let (role, interface) = (role.name(), &interface.name);
+                    let what = format!("cannot take {role} off {interface}: {refusal}");
+                    KernelError::new(ErrorKind::Kernel, what)
                 })
             }
         }

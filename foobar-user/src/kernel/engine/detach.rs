@@ -47,10 +47,7 @@ pub fn detach(bpf_dir: &Path) -> Result<Detached, KernelError> {
 fn take_off(folders: &Folders) -> Result<Detached, KernelError> {
     let mut done = Detached { found: true, ..Detached::default() };
     let names = netlink::interfaces()?;
-    let name = |ifindex: u32| {
-        let known = names.iter().find(|interface| interface.index == ifindex);
-        known.map_or_else(|| format!("interface {ifindex}"), |interface| interface.name.clone())
-    };
+    let name = |ifindex: u32| netlink::name_of(ifindex, &names);
     let mut off = BTreeSet::new();
     match Existing::read(folders) {
         Ok(existing) => {
@@ -85,7 +82,7 @@ fn take_off(folders: &Folders) -> Result<Detached, KernelError> {
             }
         }
         // Foreign pins among ours: they are removed with the folder, which lets go of them.
-        Err(error) => done.notes.push(error.to_string()),
+        Err(error) => done.notes.push(format!("{error:#}")),
     }
     observer::detach(folders)?;
     folders::remove(folders.root()).map_err(|error| {

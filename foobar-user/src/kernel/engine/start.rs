@@ -14,7 +14,7 @@ use crate::{
         folders,
         instance::Instance,
         learn::Flows,
-        netlink::{Interface, clsact},
+        netlink::{self, Interface, clsact},
         observer::{self, Observer},
         store::{PERSISTENT, Store},
     },
@@ -106,7 +106,10 @@ impl Engine {
             })?;
         }
         for other in store.folders.other_versions() {
-            notes.push(format!("{} holds pins of another version of foobar", other.display()));
+            notes.push(format!(
+                "{} holds pins of another version of foobar; `foobar detach` removes them with all others",
+                other.display()
+            ));
         }
         Ok(Engine {
             store,
@@ -133,7 +136,7 @@ impl Drop for Placed<'_> {
         if !self.keep {
             let folder = self.store.folders.instance(self.number);
             if let Err(error) = folders::remove(&folder) {
-                tracing::warn!("cannot remove {}: {error}", folder.display());
+                tracing::warn!("cannot remove {}, which is of no use: {error}", folder.display());
             }
             self.store.clear_unfinished();
         }
@@ -171,17 +174,18 @@ pub(super) fn own(fd: BorrowedFd<'_>) -> Result<OwnedFd, KernelError> {
 /// Takes the filter off interfaces that the configuration does not name any more.
 fn release_others(links: &[Link]) -> Result<Vec<String>, KernelError> {
     let mut notes = Vec::new();
+    let known = if links.is_empty() { Vec::new() } else { netlink::interfaces()? };
     for link in links {
+        let name = netlink::name_of(link.ifindex, &known);
         std::fs::remove_file(&link.path).map_err(|error| {
             KernelError::call(format!("cannot remove {}", link.path.display()), error)
         })?;
         crate::kernel::sys::link::detach(borrowed(&link.fd)).map_err(|error| {
-            KernelError::call(format!("cannot detach from interface {}", link.ifindex), error)
+            KernelError::call(format!("cannot take {} off {name}", link.role.name()), error)
         })?;
         notes.push(format!(
-            "took {} off interface {}, for which the configuration has no use",
-            link.role.name(),
-            link.ifindex
+            "took {} off {name}, for which the configuration has no use",
+            link.role.name()
         ));
     }
     Ok(notes)
@@ -190,7 +194,7 @@ fn release_others(links: &[Link]) -> Result<Vec<String>, KernelError> {
 /// The same for clsact filters, which have no links.
 fn release_filters(existing: &Existing, guarded: &BTreeMap<u32, Guarded>) -> Vec<String> {
     let mut notes = Vec::new();
-    for interface in crate::kernel::netlink::interfaces().unwrap_or_default() {
+    for interface in netlink::interfaces().unwrap_or_default() {
         let ours = |program: &u32| existing.programs.iter().any(|ours| ours.id == *program);
         for role in Role::ALL {
             let held =
@@ -206,7 +210,7 @@ fn release_filters(existing: &Existing, guarded: &BTreeMap<u32, Guarded>) -> Vec
                     interface.name
                 )),
                 Err(refusal) => {
-                    notes.push(format!("cannot take {name} off {}: {refusal}", interface.name));
+                    tracing::warn!("cannot take {name} off {}: {refusal}", interface.name);
                 }
             }
         }

@@ -113,8 +113,8 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     // The filter does not depend on them.
     let observers = observes.then(|| {
         both().map_err(|error: KernelError| {
-            // Too long for a reason, and all that there is to mend it.
-            tracing::warn!("{error}; {}", error.help().unwrap_or_default());
+            // With all that there is to mend it, which is too long for a reason.
+            tracing::warn!("the filter works, but HTTP and TLS are not observed: {error:#}");
             chain(&error)
         })
     });

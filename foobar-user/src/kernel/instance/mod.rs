@@ -86,11 +86,11 @@ impl Instance {
             return Err(KernelError::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "the policy counts {} pairs of rules and ports, but the table holds {}",
+                    "the policy needs {} counters, but there are {}",
                     policy.counters, purpose.counters
                 ),
             )
-            .advise("start the daemon with more counters"));
+            .advise("restart the daemon, which makes the table larger"));
         }
         if let Some((table, most)) = tables::too_long(&policy.needs()) {
             return Err(KernelError::new(

@@ -86,7 +86,10 @@ pub fn select_interfaces(patterns: &[String]) -> Result<Vec<Interface>, KernelEr
                     ErrorKind::NoSuchInterface,
                     "interfaces = \"default\", but no interface has a default route",
                 )
-                .advise("name the interfaces in the configuration"));
+                .advise(format!(
+                    "name them in the configuration, as in interfaces = [\"eth0\"]; {}",
+                    there_are(&all)
+                )));
             }
             chosen.extend(found);
         } else if pattern.contains(['*', '?']) {
@@ -107,9 +110,19 @@ pub fn select_interfaces(patterns: &[String]) -> Result<Vec<Interface>, KernelEr
 }
 
 fn unknown(name: &str, all: &[Interface]) -> KernelError {
-    let names: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
     KernelError::new(ErrorKind::NoSuchInterface, format!("there is no interface {name}"))
-        .advise(format!("this machine (or network namespace) has: {}", names.join(", ")))
+        .advise(there_are(all))
+}
+
+fn there_are(all: &[Interface]) -> String {
+    let names: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
+    format!("this machine (or network namespace) has: {}", names.join(", "))
+}
+
+/// What messages call the interface with this index; `known` are those that are there.
+pub(in crate::kernel) fn name_of(ifindex: u32, known: &[Interface]) -> String {
+    let found = known.iter().find(|interface| interface.index == ifindex);
+    found.map_or_else(|| format!("interface {ifindex}"), |interface| interface.name.clone())
 }
 
 fn unreadable(what: &str, error: io::Error) -> KernelError {

@@ -132,6 +132,7 @@ impl Probes {
                 ErrorKind::Unsupported,
                 format!("processes cannot be told apart: {why}"),
             )
+            .advise("let another source count: `requests` of [[observe]]")
         })?;
         let folder = folders::of_probes(bpf_dir, object.folder);
         if !load::fits(&folder, object) {
@@ -274,6 +275,7 @@ impl Probes {
                     ErrorKind::Unsupported,
                     format!("more than {SLOTS} ports have probes"),
                 )
+                .advise("let another source count some of them: `requests` of [[observe]]")
             })?;
             super::counters::clear::<ProbeStats>(self.stats.as_fd(), &[slot as u8])?;
             self.write_port(port, kind_of(server) | (slot as u8 + 1));
@@ -443,8 +445,9 @@ impl Probes {
         let free = free.ok_or_else(|| {
             KernelError::new(
                 ErrorKind::Unsupported,
-                format!("more than {TARGETS} files have probes"),
+                format!("more than {TARGETS} executables have probes"),
             )
+            .advise("name fewer of them with `program` of [[observe]]")
         })?;
         self.last = free;
         Ok(free)

@@ -44,9 +44,9 @@ pub fn load(tls: Tls, text: &Text, stamps: &mut Stamps) -> Result<Option<(Server
         (None, _) => bail!("`cert_file` is missing"),
         (_, None) => bail!("`key_file` is missing"),
     };
-    let chain = certificates(&certificate).context("cert_file")?;
+    let chain = certificates(&certificate).context("`cert_file`")?;
     let key =
-        PrivateKeyDer::from_pem_slice(&key).context("key_file holds no private key in PEM")?;
+        PrivateKeyDer::from_pem_slice(&key).context("`key_file` holds no private key in PEM")?;
     let provider = Arc::new(provider(&tls)?);
     let verifier = verifier(&tls, authority, &provider)?;
     let wants = verifier.as_ref().is_some_and(|verifier| verifier.client_auth_mandatory());
@@ -168,13 +168,13 @@ fn verifier(
     let authority =
         authority.context("`client_ca_file` is missing: whose certificates shall be taken?")?;
     let mut roots = RootCertStore::empty();
-    for root in certificates(&authority).context("client_ca_file")? {
-        roots.add(root).context("client_ca_file: this cannot be a certificate authority")?;
+    for root in certificates(&authority).context("`client_ca_file`")? {
+        roots.add(root).context("`client_ca_file`: this cannot be a certificate authority")?;
     }
     let builder =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     let builder = if optional { builder.allow_unauthenticated() } else { builder };
-    let verifier = builder.build().context("client_ca_file")?;
+    let verifier = builder.build().context("`client_ca_file`")?;
     if tls.client_allowed_sans.is_empty() {
         return Ok(Some(verifier));
     }

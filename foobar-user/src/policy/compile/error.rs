@@ -47,16 +47,16 @@ impl fmt::Display for CompileError {
                 write!(f, "the lists overlap in more than {MAX_CLASSES} different ways")
             }
             CompileError::TooManyPortClasses => {
-                write!(f, "the rules overlap in more than {} different ways of ports", u16::MAX)
+                write!(f, "the rules name ports in more than {} different combinations", u16::MAX)
             }
             CompileError::TooManyCells { limit } => {
                 write!(
                     f,
-                    "the ways in which lists and rules overlap make more than {limit} verdicts"
+                    "lists and rules overlap in so many ways that more than {limit} cells are needed"
                 )
             }
             CompileError::TooManyCounters => {
-                write!(f, "all {} counters are taken", u32::from(u16::MAX) + 1)
+                write!(f, "all {} counters of rules and ports are taken", u32::from(u16::MAX) + 1)
             }
         }
     }

@@ -38,7 +38,8 @@ pub struct Reload {
 
 impl Reload {
     pub(super) fn read(mut section: Section<'_, '_>) -> Self {
-        let watch = section.take("watch").is_some_and(|value| values::boolean(&section, &value));
+        let watch =
+            section.take("watch").is_some_and(|value| values::boolean(&section, &value, "watch"));
         section.finish();
         Reload { watch }
     }

@@ -97,8 +97,9 @@ pub struct Limits {
 
 impl Limits {
     pub(super) fn read(mut section: Section<'_, '_>) -> Self {
-        let rate =
-            section.take("packets_per_source").and_then(|value| values::rate(&section, &value));
+        let rate = section.take("packets_per_source").and_then(|value| {
+            values::rate(&section, &value, "packets_per_source", "left out, there is no limit")
+        });
         let burst_value = section.take("burst");
         let burst = burst_value.as_ref().and_then(|value| values::burst(&section, value));
         if let (None, Some(value)) = (rate, &burst_value)

@@ -1,6 +1,6 @@
 //! From the file to the configuration.
 
-use std::{collections::BTreeSet, fs, ops::Range, path::Path};
+use std::{collections::BTreeSet, fs, io, ops::Range, path::Path};
 
 use toml::de::DeTable;
 
@@ -29,16 +29,22 @@ impl Config {
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         match fs::read_to_string(path) {
             Ok(text) => Config::parse(&text, path),
-            Err(error) => Err(ConfigError {
-                diagnostics: vec![Diagnostic {
-                    severity: Severity::Error,
-                    file: path.to_owned(),
-                    line: 0,
-                    column: 0,
-                    message: format!("cannot read the configuration: {error}"),
-                    help: Some("give the path of a readable text file with --config".into()),
-                }],
-            }),
+            Err(error) => {
+                let why = match error.kind() {
+                    io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+                    _ => error.to_string(),
+                };
+                Err(ConfigError {
+                    diagnostics: vec![Diagnostic {
+                        severity: Severity::Error,
+                        file: path.to_owned(),
+                        line: 0,
+                        column: 0,
+                        message: format!("cannot read the configuration: {why}"),
+                        help: Some("give the path of a readable text file with --config".into()),
+                    }],
+                })
+            }
         }
     }
 

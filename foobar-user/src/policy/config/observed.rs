@@ -116,7 +116,7 @@ impl Requests {
             )),
             (ObservedProtocol::Http, Requests::LibsslProbe) => Some((
                 "what a port that speaks \"http\" carries never comes by libssl",
-                "leave `requests` out",
+                "leave `requests` out, and it is read off the wire",
             )),
             (ObservedProtocol::Http, Requests::Turns) => Some((
                 "turns are an estimate for encrypted connections; a port that speaks \"http\" is counted exactly",

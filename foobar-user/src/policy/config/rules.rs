@@ -12,6 +12,7 @@ use crate::policy::{
     diagnostic::did_you_mean,
     lists::ListKind,
     model::{Peers, Rule},
+    prefix::Prefix,
     protocol::{PortRange, Protocol},
 };
 
@@ -61,6 +62,10 @@ impl Names {
         let help = format!("write {key} = \"any\", or names of lists: {key} = [\"admins\"]");
         let items = match value.get_ref() {
             DeValue::String(text) if text == "any" => return Some(Peers::Any),
+            DeValue::String(text) if text.parse::<Prefix>().is_ok() => {
+                not_a_list(section, value.span(), key, text);
+                return None;
+            }
             DeValue::String(text) => {
                 section.error(
                     value.span(),
@@ -95,6 +100,7 @@ impl Names {
                     format!("\"{name}\" is a {kind}, and a rule allows"),
                     "name allowlists here; blocklists are applied before all rules, without being named",
                 ),
+                None if name.parse::<Prefix>().is_ok() => not_a_list(section, item.span(), key, name),
                 None => section.error(item.span(), format!("there is no list \"{name}\""), self.unknown_list(name, kinds)),
             }
         }
@@ -112,13 +118,27 @@ impl Names {
             return format!("did you mean \"{meant}\"?");
         }
         let all: Vec<_> = usable().collect();
-        let section = format!("[allowlists.{name}]");
+        let section = match values::no_name(name) {
+            Some(help) => return help,
+            None => format!("[allowlists.{name}]"),
+        };
         if all.is_empty() {
             format!("add {section}")
         } else {
             format!("add {section}, or name one of: {}", all.join(", "))
         }
     }
+}
+
+/// An address stands where the name of a list belongs: the most common slip of those who know other firewalls.
+fn not_a_list(section: &Section<'_, '_>, span: Range<usize>, key: &str, prefix: &str) {
+    section.error(
+        span,
+        format!("`{key}` names lists, and \"{prefix}\" is an address or prefix"),
+        format!(
+            "put it on a list: [allowlists.admins] with entries = [\"{prefix}\"], and name that: {key} = [\"admins\"]"
+        ),
+    );
 }
 
 /// Reads all ingress rules, with the places of their names.
@@ -146,9 +166,15 @@ fn read_one(mut section: Section<'_, '_>, names: &mut Names) -> Option<(Rule, Ra
     let from = section
         .required("from", "from = \"any\", or names of allowlists: from = [\"admins\"]")
         .and_then(|value| names.peers(&section, &value, "from", &[ListKind::Allow]));
-    let limit = section
-        .take("limit")
-        .map(|value| values::rate_limit(&section, value, "`limit`", "per_source"));
+    let limit = section.take("limit").map(|value| {
+        values::rate_limit(
+            &section,
+            value,
+            "`limit`",
+            "per_source",
+            "a rule that is left out lets nobody in",
+        )
+    });
     section.finish();
     let (name, span) = name?;
     let limit = match limit {

@@ -108,12 +108,12 @@ impl<'r, 't> Section<'r, 't> {
         key: &'static str,
         bounds: RangeInclusive<i64>,
     ) -> Option<i64> {
-        self.take(key).and_then(|value| values::integer(self, &value, bounds))
+        self.take(key).and_then(|value| values::integer(self, &value, key, bounds))
     }
 
     /// Takes a time such as `"90s"` or `"2h"`.
     pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
-        self.take(key).and_then(|value| values::duration(self, &value))
+        self.take(key).and_then(|value| values::duration(self, &value, key))
     }
 
     /// Takes a table of its own, `[key]`.

@@ -144,7 +144,7 @@ impl Default for Log {
 impl Log {
     pub(super) fn read(mut section: Section<'_, '_>) -> Self {
         let log = match section.take("drops") {
-            Some(value) => Log { drops: values::rate_or_off(&section, &value) },
+            Some(value) => Log { drops: values::rate_or_off(&section, &value, "drops") },
             None => Log::default(),
         };
         section.finish();

@@ -16,9 +16,6 @@ use super::{
 };
 use crate::policy::{diagnostic::did_you_mean, protocol::PortRange};
 
-/// What a rate looks like.
-const RATE_HELP: &str = "write a count and a period: \"20/s\" or \"30/m\"";
-
 /// "a string", "an integer", as sentences need it.
 pub(super) fn article(value: &DeValue<'_>) -> String {
     let name = value.type_str();
@@ -47,13 +44,13 @@ pub(super) fn string<'v>(
 }
 
 /// True or false.
-pub(super) fn boolean(section: &Section<'_, '_>, value: &Value<'_>) -> bool {
+pub(super) fn boolean(section: &Section<'_, '_>, value: &Value<'_>, key: &str) -> bool {
     match value.get_ref() {
         DeValue::Boolean(answer) => *answer,
         other => {
             section.error(
                 value.span(),
-                format!("here belongs true or false, not {}", article(other)),
+                format!("`{key}` must be true or false, not {}", article(other)),
                 "write true or false, without quotes",
             );
             false
@@ -125,6 +122,7 @@ pub(super) fn word<T: Copy>(
 pub(super) fn integer(
     section: &Section<'_, '_>,
     value: &Value<'_>,
+    key: &str,
     bounds: RangeInclusive<i64>,
 ) -> Option<i64> {
     let help = || format!("write a number from {} to {}", bounds.start(), bounds.end());
@@ -132,14 +130,14 @@ pub(super) fn integer(
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) if bounds.contains(&number) => Some(number),
             _ => {
-                section.error(value.span(), format!("{number} is out of bounds"), help());
+                section.error(value.span(), format!("`{key}`: {number} is out of bounds"), help());
                 None
             }
         },
         other => {
             section.error(
                 value.span(),
-                format!("here belongs a number, not {}", article(other)),
+                format!("`{key}` must be a number, not {}", article(other)),
                 help(),
             );
             None
@@ -185,11 +183,12 @@ pub(super) fn port_range(section: &Section<'_, '_>, value: &Value<'_>) -> Option
         DeValue::String(text) => {
             let (first, last) = text.split_once('-').unwrap_or((text, text));
             let (Ok(first), Ok(last)) = (first.trim().parse(), last.trim().parse()) else {
-                section.error(
-                    span(),
-                    format!("\"{text}\" is no port or range of ports"),
-                    "write a number such as 443, or a range such as \"8000-8099\"",
-                );
+                let help = if text.contains(|c: char| c.is_ascii_alphabetic()) {
+                    "names of services are not looked up; write a number such as 443, or a range such as \"8000-8099\""
+                } else {
+                    "write a number such as 443, or a range such as \"8000-8099\""
+                };
+                section.error(span(), format!("\"{text}\" is no port or range of ports"), help);
                 return None;
             };
             let (first, last) =
@@ -228,9 +227,15 @@ fn port_number(section: &Section<'_, '_>, span: Range<usize>, number: i64) -> Op
     None
 }
 
-/// A rate such as `"20/s"`.
-pub(super) fn rate(section: &Section<'_, '_>, value: &Value<'_>) -> Option<Rate> {
-    let text = string(section, value, "a rate", RATE_HELP)?;
+/// A rate such as `"20/s"`. `nothing` is how to say what 0 would have meant.
+pub(super) fn rate(
+    section: &Section<'_, '_>,
+    value: &Value<'_>,
+    key: &str,
+    nothing: &str,
+) -> Option<Rate> {
+    let help = || format!("write a count and a period, such as \"20/s\" or \"30/m\"; {nothing}");
+    let text = string(section, value, &format!("`{key}`"), &help())?;
     let parsed = text.split_once('/').and_then(|(count, period)| {
         let period = match period.trim() {
             "s" => Period::Second,
@@ -243,46 +248,44 @@ pub(super) fn rate(section: &Section<'_, '_>, value: &Value<'_>) -> Option<Rate>
         Some(Rate { count: 0, .. }) => {
             section.error(
                 value.span(),
-                format!("the rate \"{text}\" lets nothing through"),
-                "write at least 1, or leave the rule out",
+                format!("`{key}`: the rate \"{text}\" lets nothing through"),
+                format!("write at least 1; {nothing}"),
             );
         }
         Some(rate) if rate.count > Rate::MAX_COUNT => {
             section.error(
                 value.span(),
-                format!("the rate \"{text}\" is too high"),
-                format!(
-                    "at most {} can be counted; leave the limit out if there should be none",
-                    Rate::MAX_COUNT
-                ),
+                format!("`{key}`: the rate \"{text}\" is too high"),
+                format!("write at most {}, which is as high as can be counted", Rate::MAX_COUNT),
             );
         }
         Some(rate) => return Some(rate),
-        None => section.error(value.span(), format!("\"{text}\" is no rate"), RATE_HELP),
+        None => section.error(value.span(), format!("`{key}`: \"{text}\" is no rate"), help()),
     }
     None
 }
 
 /// A rate, or 0 or `"off"` for none.
-pub(super) fn rate_or_off(section: &Section<'_, '_>, value: &Value<'_>) -> Option<Rate> {
+pub(super) fn rate_or_off(section: &Section<'_, '_>, value: &Value<'_>, key: &str) -> Option<Rate> {
     match value.get_ref() {
         DeValue::String(text) if text == "off" => None,
         DeValue::Integer(number) if number.as_str() == "0" => None,
-        _ => rate(section, value),
+        _ => rate(section, value, key, "\"off\" stands for none"),
     }
 }
 
 /// The size of a token bucket.
 pub(super) fn burst(section: &Section<'_, '_>, value: &Value<'_>) -> Option<u64> {
-    integer(section, value, 1..=RateLimit::MAX_BURST as i64).map(|burst| burst as u64)
+    integer(section, value, "burst", 1..=RateLimit::MAX_BURST as i64).map(|burst| burst as u64)
 }
 
-/// `{ per_source = "20/s", burst = 40 }`; `key` is the name of the rate in it.
+/// `{ per_source = "20/s", burst = 40 }`; `key` is the name of the rate in it, `nothing` is how to say what 0 would have meant.
 pub(super) fn rate_limit(
     section: &Section<'_, '_>,
     value: Value<'_>,
     title: &str,
     key: &'static str,
+    nothing: &str,
 ) -> Option<RateLimit> {
     if !matches!(value.get_ref(), DeValue::Table(_)) {
         section.error(
@@ -293,8 +296,9 @@ pub(super) fn rate_limit(
         return None;
     }
     let mut inner = table(section.reader(), value, format!("{title} of {}", section.title()))?;
-    let rate =
-        inner.required(key, &format!("{key} = \"20/s\"")).and_then(|value| rate(&inner, &value));
+    let rate = inner
+        .required(key, &format!("{key} = \"20/s\""))
+        .and_then(|value| rate(&inner, &value, key, nothing));
     let burst = inner.take("burst").map(|value| burst(&inner, &value));
     inner.finish();
     let rate = rate?;
@@ -306,7 +310,8 @@ pub(super) fn echo(section: &Section<'_, '_>, value: Value<'_>) -> Echo {
     match value.get_ref() {
         DeValue::String(text) if text == "drop" => Echo::Drop,
         DeValue::Table(_) => {
-            rate_limit(section, value, "`echo`", "rate").map_or_else(Echo::default, Echo::Limited)
+            rate_limit(section, value, "`echo`", "rate", "echo = \"drop\" stands for none")
+                .map_or_else(Echo::default, Echo::Limited)
         }
         _ => {
             section.error(
@@ -320,9 +325,13 @@ pub(super) fn echo(section: &Section<'_, '_>, value: Value<'_>) -> Echo {
 }
 
 /// A time such as `"90s"`, `"5m"`, `"2h"` or `"5d"`.
-pub(super) fn duration(section: &Section<'_, '_>, value: &Value<'_>) -> Option<Duration> {
+pub(super) fn duration(
+    section: &Section<'_, '_>,
+    value: &Value<'_>,
+    key: &str,
+) -> Option<Duration> {
     const HELP: &str = "write a number and a unit, such as \"90s\", \"5m\", \"2h\" or \"5d\"";
-    let text = string(section, value, "a time", HELP)?;
+    let text = string(section, value, &format!("`{key}`"), HELP)?;
     let unit = match text.chars().last() {
         Some('s') => Some(1),
         Some('m') => Some(60),
@@ -335,11 +344,11 @@ pub(super) fn duration(section: &Section<'_, '_>, value: &Value<'_>) -> Option<D
     match parsed {
         Some(0) => section.error(
             value.span(),
-            format!("\"{text}\" is no time at all"),
+            format!("`{key}`: \"{text}\" is no time at all"),
             "write at least \"1s\"",
         ),
         Some(seconds) => return Some(Duration::from_secs(seconds)),
-        None => section.error(value.span(), format!("\"{text}\" is no time"), HELP),
+        None => section.error(value.span(), format!("`{key}`: \"{text}\" is no time"), HELP),
     }
     None
 }
@@ -366,17 +375,24 @@ pub(super) fn check_name(
     what: &str,
     name: &str,
 ) -> bool {
-    const MAX: usize = 64;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    let help = if name.is_empty() || name.len() > MAX {
-        format!("a name has 1 to {MAX} characters")
-    } else if !name.chars().all(plain) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        "a name consists of letters, digits, _ and -, and starts with a letter or digit".to_owned()
-    } else if matches!(name, "any" | "default") {
-        format!("\"{name}\" has a meaning of its own; choose another name")
-    } else {
-        return true;
-    };
+    let Some(help) = no_name(name) else { return true };
     section.error(span, format!("\"{name}\" cannot be the name of {what}"), help);
     false
+}
+
+/// What names look like, for one that cannot be the name of a rule or list.
+pub(super) fn no_name(name: &str) -> Option<String> {
+    const MAX: usize = 64;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() || name.len() > MAX {
+        Some(format!("a name has 1 to {MAX} characters"))
+    } else if !name.chars().all(plain) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        Some(
+            "a name consists of letters, digits, _ and -, and starts with a letter or digit".into(),
+        )
+    } else if matches!(name, "any" | "default") {
+        Some(format!("\"{name}\" has a meaning of its own; choose another name"))
+    } else {
+        None
+    }
 }
