@@ -81,12 +81,17 @@ impl Explain {
 
     /// What can be told from the command line alone is a mistake of usage.
     fn check_usage(&self) {
-        let usage = |kind, problem: String| super::Cli::command().error(kind, problem).exit();
+        let usage = |kind, problem: String| {
+            let mut all = super::Cli::command();
+            all.build();
+            let mut explain = all.find_subcommand("explain").cloned().unwrap_or(all);
+            explain.error(kind, problem).exit()
+        };
         match self.protocol.parse::<Protocol>() {
             Err(error) => usage(ErrorKind::ValueValidation, format!("--protocol: {error}")),
             Ok(protocol) if protocol.has_ports() && self.port.is_none() => usage(
                 ErrorKind::MissingRequiredArgument,
-                format!("--protocol {protocol} needs --port"),
+                format!("{protocol} has ports: give one with --port, or another --protocol"),
             ),
             Ok(_) => {}
         }

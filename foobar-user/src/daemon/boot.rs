@@ -87,7 +87,10 @@ fn last_good(
         Ok(options.lay_over(Config::from_sources(&sources)?))
     };
     match read() {
-        Ok(config) => Ok((config, format!("{why:#}").replace('\n', "; "))),
+        Ok(config) => {
+            let why = format!("{why:#}");
+            Ok((config, why.lines().map(str::trim).collect::<Vec<_>>().join("; ")))
+        }
         Err(problem) => Err(why).with_context(|| {
             format!("there is no configuration to start with (the last good one: {problem:#})")
         }),

@@ -71,6 +71,8 @@ pub enum ListError {
     },
     /// This prefix is no entry of the list.
     NotAnEntry {
+        /// Allowlist or blocklist.
+        kind: ListKind,
         /// The list.
         list: String,
         /// What was to be removed.
@@ -108,10 +110,16 @@ impl ListError {
             ListError::UnknownList { known, kind, .. } => {
                 format!("{kind}s are: {}", known.join(", "))
             }
-            ListError::NotAnEntry { covered_by: Some(entry), .. } => {
-                format!("{entry} covers it; remove that entry, or block the address")
+            ListError::NotAnEntry { covered_by: Some(entry), kind, .. } => {
+                let or = match kind {
+                    ListKind::Allow => "or block the address",
+                    ListKind::Block => "and add what is to stay blocked",
+                };
+                format!("{entry} covers it; remove that entry, {or}")
             }
-            ListError::NotAnEntry { .. } => "list the entries to see how it is written".into(),
+            ListError::NotAnEntry { kind, list, .. } => {
+                format!("`foobar {} list {list}` shows how its entries are written", kind.word())
+            }
             ListError::TooMany { .. } => "join neighbouring prefixes to shorter ones".into(),
             ListError::BadComment { .. } => {
                 format!("write at most {MAX_COMMENT} printable characters on one line")

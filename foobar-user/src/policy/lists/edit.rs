@@ -78,6 +78,7 @@ impl List {
     pub(super) fn remove(&mut self, prefixes: &[Prefix]) -> Result<Removed, ListError> {
         if let Some(prefix) = prefixes.iter().find(|prefix| !self.contains(prefix)) {
             return Err(ListError::NotAnEntry {
+                kind: self.kind,
                 list: self.name.clone(),
                 prefix: *prefix,
                 covered_by: self.covering_prefixes(*prefix).next(),

@@ -74,7 +74,14 @@ fn what_cannot_be_done_changes_nothing_and_says_what_to_do() {
     );
     assert_eq!(lists.by_name("admins").unwrap().len(), 1, "all or nothing");
     let error = lists.remove(ALLOW, "admins", &[prefix("11.0.0.0/8")]).unwrap_err();
-    assert!(help(error).contains("list the entries"));
+    assert!(help(error).contains("`foobar allow list admins`"));
+    let blocked = ListError::NotAnEntry {
+        kind: ListKind::Block,
+        list: "abuse".into(),
+        prefix: prefix("10.1.0.0/16"),
+        covered_by: Some(prefix("10.0.0.0/8")),
+    };
+    assert!(blocked.help().contains("remove that entry, and add what is to stay blocked"));
     assert_eq!(
         help(lists.add(ALLOW, "admin", &[]).unwrap_err()),
         "there is no allowlist \"admin\": did you mean admins?"
