@@ -31,15 +31,14 @@ pub fn are_as_planned(up: &Up) {
 
     // None reached a server, and none that a server sent reached anybody.
     assert_eq!(Host::ALL.map(|host| (host, datagrams(up, host))), before, "UDP datagrams");
-    // The same datagrams do reach a host without a filter, and its kernel counts them.
+    // The same datagrams do reach a host without a filter, and its kernel counts them. Some may be lost on a busy machine.
     let unfiltered = datagrams(up, Host::Admin);
-    for to in Host::Admin.addresses() {
-        let sent = scan::udp(up.instance(), Host::Client, to, 1000..=1999).expect("UDP");
-        assert_eq!(sent, 1000);
-    }
     up.eventually("datagrams to be counted where no filter is", || {
+        for to in Host::Admin.addresses() {
+            scan::udp(up.instance(), Host::Client, to, 1000..=1999)?;
+        }
         let counted = health::datagrams_received(up.instance(), Host::Admin)? - unfiltered;
-        anyhow::ensure!(counted == 2000, "{counted} of 2000");
+        anyhow::ensure!(counted >= 2000, "{counted} of 2000");
         Ok(())
     });
 }
@@ -53,10 +52,11 @@ fn from_one(up: &Up, from: Host) -> Vec<String> {
 }
 
 fn not_as_planned(up: &Up, from: Host, to: Host, address: IpAddr) -> Option<String> {
-    let answers = scan::tcp(up.instance(), from, address, PORTS).expect("a scan");
+    let planned = open(from, to);
+    let mut answers = scan::tcp(up.instance(), from, address, PORTS).expect("a scan");
+    answers.extend(scan::tcp_again(up.instance(), from, address, &planned).expect("a scan"));
     scan::udp(up.instance(), from, address, PORTS).expect("datagrams");
     let found: Vec<u16> = answers.keys().copied().collect();
-    let planned = open(from, to);
     (found != planned).then(|| {
         format!(
             "{} to {} ({address}): {found:?} answer, planned are {planned:?}",
