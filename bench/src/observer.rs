@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use foobar_tests::harness::Daemon;
-use foobar_user::kernel::measure::{Action, Subject};
+use foobar_user::kernel::measure::{self, Action};
 
 use crate::{
     attempt::or_missing,
@@ -26,11 +26,14 @@ port = PORT
 protocol = "PROTOCOL"
 "#;
 
-/// A way of asking, and how the sites are filtered and observed that are asked this way: by which protocol of the port.
+/// How a site is filtered, and by which protocol of its port it is observed.
+type Subject = (&'static str, Option<&'static str>);
+
+/// A way of asking, and the subjects that are asked this way.
 struct Case {
     name: &'static str,
     scheme: Scheme,
-    subjects: &'static [(&'static str, Option<&'static str>)],
+    subjects: &'static [Subject],
 }
 
 const CASES: [Case; 2] = [
@@ -71,37 +74,31 @@ pub fn measure(quick: bool) -> Result<Vec<Table>> {
     Ok(vec![cost, rate])
 }
 
+/// All subjects take turns at one site: two of them would differ by how they happen to lie in memory and on the processor.
 fn measure_case(case: &Case, quick: bool, cost: &mut Table, rate: &mut Table) -> Result<()> {
-    let sites: Vec<(Site, &str, Option<&str>)> = (case.subjects.iter())
-        .filter_map(|&(name, observed)| {
-            Some((or_missing(&mut cost.missing, name, Site::start)?, name, observed))
-        })
-        .collect();
-    let mut kept = Vec::new();
-    let mut turns = Vec::new();
-    for (site, name, observed) in &sites {
-        let made = or_missing(&mut cost.missing, name, || {
-            kept.push(filter(site, name, case.scheme, *observed)?);
-            site.receive_by_thread()
-        });
-        turns.extend(made.map(|threads| (site, *name, threads, Vec::<Load>::new())));
-    }
-    let (rounds, seconds) = if quick { (3, 1) } else { (9, 1) };
+    let Some(site) = or_missing(&mut cost.missing, case.name, Site::start) else { return Ok(()) };
+    let mut subjects: Vec<(&Subject, Vec<Load>)> =
+        case.subjects.iter().map(|subject| (subject, Vec::new())).collect();
+    let (rounds, seconds) = if quick { (3, 1) } else { (15, 1) };
+    // One more, which is not counted. A subject that fails is left out from then on.
     for round in 0..=rounds {
-        for (site, _, threads, loads) in &mut turns {
-            let load = site.load(case.scheme, seconds, threads)?;
-            if round > 0 {
-                loads.push(load);
-            }
-        }
+        subjects.retain_mut(|(subject, loads)| {
+            let load = or_missing(&mut cost.missing, subject.0, || {
+                let _kept = filter(&site, subject.0, case.scheme, subject.1)?;
+                site.load(case.scheme, seconds, &site.receive_by_thread()?)
+            });
+            loads.extend(load.filter(|_| round > 0));
+            load.is_some()
+        });
     }
-    let floor = turns.iter().find(|(_, name, ..)| *name == FLOOR).map(|(.., loads)| loads.clone());
+    let floor =
+        subjects.iter().find(|(subject, _)| subject.0 == FLOOR).map(|(_, loads)| loads.clone());
     for (part, table) in
         [(|load: &Load| load.cost) as fn(&Load) -> f64, |load| load.rate].iter().zip([cost, rate])
     {
         let floor: Option<Vec<f64>> = floor.as_ref().map(|loads| loads.iter().map(part).collect());
-        for (_, name, _, loads) in &turns {
-            table.add(case.name, name, loads.iter().map(part).collect(), floor.as_deref());
+        for (subject, loads) in &subjects {
+            table.add(case.name, subject.0, loads.iter().map(part).collect(), floor.as_deref());
         }
     }
     Ok(())
@@ -110,7 +107,7 @@ fn measure_case(case: &Case, quick: bool, cost: &mut Table, rate: &mut Table) ->
 /// What keeps a site filtered.
 enum Kept<'s> {
     Daemon { _daemon: Daemon<'s> },
-    Program { _attached: foobar_user::kernel::measure::Attached },
+    Program { _attached: measure::Attached },
 }
 
 fn filter<'s>(
@@ -125,9 +122,9 @@ fn filter<'s>(
         return Ok(Kept::Daemon { _daemon: Daemon::start(&site.server, &policy) });
     }
     let program = if name == FLOOR {
-        Subject::constant(Action::Pass)?
+        measure::Subject::constant(Action::Pass)?
     } else {
-        Subject::ingress(&Measured::with_customers(&[])?.load()?)?
+        measure::Subject::ingress(&Measured::with_customers(&[])?.load()?)?
     };
     let index = Lane::index_of(&site.server, INTERFACE)?;
     let attached = site.server.enter(|| program.attach(index))?;

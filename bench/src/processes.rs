@@ -8,6 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
 
 /// How often the memory of a running command is looked at.
 const LOOK: Duration = Duration::from_millis(2);
@@ -25,6 +29,15 @@ pub fn children(process: u32) -> Result<Vec<u32>> {
     let path = format!("/proc/{process}/task/{process}/children");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     Ok(text.split_whitespace().filter_map(|child| child.parse().ok()).collect())
+}
+
+/// From now on this process, or thread, runs on this CPU alone.
+pub fn keep_on(process: u32, cpu: usize) -> Result<()> {
+    let process = Pid::from_raw(i32::try_from(process)?);
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu)?;
+    sched_setaffinity(process, &cpus)
+        .with_context(|| format!("cannot keep process {process} on CPU {cpu}"))
 }
 
 /// Kernel threads whose name starts like this.

@@ -11,7 +11,7 @@ use crate::{
     peers::{self, Nftables},
     prefixes,
     results::Table,
-    web::{INTERFACE, Load, Scheme, Site},
+    web::{INTERFACE, Load, Receivers, Scheme, Site},
 };
 
 const FLOOR: &str = "XDP_PASS, XDP_DROP";
@@ -69,11 +69,11 @@ pub fn measure(quick: bool) -> Result<Vec<Table>> {
             kept.push(filter(site, name, &list)?);
             site.receive_by_thread()
         });
-        turns.extend(made.map(|threads| Turn {
+        turns.extend(made.map(|receivers| Turn {
             site,
             lane,
             name,
-            threads,
+            receivers,
             idle: Vec::new(),
             flooded: Vec::new(),
             reached: Vec::new(),
@@ -82,10 +82,10 @@ pub fn measure(quick: bool) -> Result<Vec<Table>> {
     let (rounds, seconds) = if quick { (2, 1) } else { (7, 1) };
     for round in 0..=rounds {
         for turn in &mut turns {
-            let idle = turn.site.load(Scheme::Http, seconds, &turn.threads)?;
+            let idle = turn.site.load(Scheme::Http, seconds, &turn.receivers)?;
             let (flooded, reached) = turn
                 .lane
-                .flood_while(RATE, || turn.site.load(Scheme::Http, seconds, &turn.threads))?;
+                .flood_while(RATE, || turn.site.load(Scheme::Http, seconds, &turn.receivers))?;
             if round > 0 {
                 turn.idle.push(idle);
                 turn.flooded.push(flooded);
@@ -117,7 +117,7 @@ struct Turn<'s> {
     site: &'s Site,
     lane: &'s Lane,
     name: &'s str,
-    threads: Vec<u32>,
+    receivers: Receivers<'s>,
     idle: Vec<Load>,
     flooded: Vec<Load>,
     reached: Vec<f64>,
