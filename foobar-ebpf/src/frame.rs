@@ -4,12 +4,15 @@ use aya_ebpf::{
     bindings::{__sk_buff, xdp_md},
     helpers::{bpf_skb_pull_data, bpf_xdp_get_buff_len},
 };
-use foobar_common::parse::{Cursor, Frame, ipv4, ipv6};
+use foobar_common::parse::{Cursor, Frame, ethernet, ipv4, ipv6, protocol};
 
 /// Bytes that hold all headers of an ordinary packet.
 const HEADERS: u32 = 128;
 /// Mask of the length of the link layer's headers: 14 to 22 bytes.
 const LINK_BYTES: u32 = 0x1f;
+
+/// The first byte of an IPv4 header of 20 bytes.
+const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
 
 /// A frame that arrives.
 pub struct Arriving {
@@ -90,17 +93,20 @@ pub struct Leaving {
 }
 
 impl Leaving {
-    /// The frame of a classifier. Its linear part is made to hold the headers.
+    /// The frame of a classifier. Its linear part is made to hold the headers, which it does in almost all that this host sends: the
+    /// pull makes a copy of what TCP keeps to send it again.
     #[inline(always)]
     pub fn new(skb: *mut __sk_buff) -> Self {
         // SAFETY: the context is the one that the kernel passed; its pointers are read again after the pull, which may move
         // the data. If the pull fails, less can be read.
         unsafe {
             let bytes = (*skb).len;
+            let (start, end) = ((*skb).data as usize, (*skb).data_end as usize);
             let wanted = if bytes < HEADERS { bytes } else { HEADERS };
-            if ((*skb).data_end as usize) - ((*skb).data as usize) < wanted as usize {
-                bpf_skb_pull_data(skb, wanted);
+            if end - start >= wanted as usize || is_plain_tcp(Cursor::new(start, end)) {
+                return Leaving { skb, start, end, bytes };
             }
+            bpf_skb_pull_data(skb, wanted);
             Leaving { skb, start: (*skb).data as usize, end: (*skb).data_end as usize, bytes }
         }
     }
@@ -133,6 +139,24 @@ impl Frame for Leaving {
     fn extension_step(&mut self, chain: Cursor, remaining: u32, state: u64) -> u64 {
         extension_step_leaving(self.skb, self.offset(&chain), remaining, state)
     }
+}
+
+/// Whether these are the headers of a TCP segment with nothing unusual before them, as far as they are read.
+#[inline(always)]
+fn is_plain_tcp(mut cursor: Cursor) -> bool {
+    let Ok(link) = cursor.take::<14>() else { return false };
+    let protocol = match link.u16::<12>() {
+        ethernet::IPV4 => match cursor.take::<20>() {
+            Ok(header) if header.u8::<0>() == IPV4_WITHOUT_OPTIONS => header.u8::<9>(),
+            _ => return false,
+        },
+        ethernet::IPV6 => match cursor.take::<40>() {
+            Ok(header) => header.u8::<6>(),
+            Err(_) => return false,
+        },
+        _ => return false,
+    };
+    protocol == protocol::TCP && cursor.peek::<20>().is_ok()
 }
 
 /// A cursor at the start of the linear part.
