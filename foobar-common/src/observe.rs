@@ -59,18 +59,20 @@ pub struct PortStats {
 
 const _: () = assert!(size_of::<PortStats>() == 6 * 8 + 2 * 96);
 
-/// A TCP connection, seen from this server. IPv4 addresses stand in the first word, the others are 0.
+/// A TCP connection, seen from this server. IPv4 addresses stand in the first half of the first word, the others are 0.
+///
+/// In words of eight bytes, as the kernel compares keys: one that was stored in halves could not be forwarded to its loads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ConnectionKey {
     /// In network byte order, as all of it.
-    pub local: [u32; 4],
-    pub remote: [u32; 4],
-    /// Local port in the low half, remote port in the high half.
-    pub ports: u32,
+    pub local: [u64; 2],
+    pub remote: [u64; 2],
+    /// Local port in the low half of the low half, remote port in the high half of that.
+    pub ports: u64,
 }
 
-const _: () = assert!(size_of::<ConnectionKey>() == 36);
+const _: () = assert!(size_of::<ConnectionKey>() == 40);
 
 /// Kept with each accepted socket.
 #[repr(C)]

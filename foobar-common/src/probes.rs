@@ -6,6 +6,7 @@
 use crate::{
     http::{
         flow::Flow,
+        read::Piece,
         stats::{CLASSES, HttpStats},
     },
     observe::Histogram,
@@ -163,9 +164,6 @@ pub struct SessionKey {
 /// In place of a slot: the port of a connection is not observed.
 pub const NOT_OBSERVED: u32 = u32::MAX;
 
-/// Bytes of the window through which a connection is read: 256 at a time, and room to read a word behind their end.
-pub const SESSION_WINDOW: usize = 264;
-
 /// What is remembered of a TLS connection. One thread at a time uses it, as libssl demands.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,10 +171,12 @@ pub struct Session {
     pub flow: Flow,
     /// What was counted and is not added to the port's counts yet, because the port is not known.
     pub counted: HttpStats,
-    pub window: [u8; SESSION_WINDOW],
+    pub piece: Piece,
     /// The slot of its port, counted from 1; 0 where the port is not known yet; or [`NOT_OBSERVED`].
     pub slot: u32,
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Session>() == size_of::<Flow>() + size_of::<HttpStats>() + 264 + 8);
+const _: () = assert!(
+    size_of::<Session>() == size_of::<Flow>() + size_of::<HttpStats>() + size_of::<Piece>() + 8
+);

@@ -12,7 +12,7 @@ use foobar_common::{
     event::RequestEvent,
     http::{
         flow::{Flow, Outside, units},
-        read::{WINDOW, read},
+        read::{WINDOW, read_on, read_quickly},
         segment,
         stats::HttpStats,
     },
@@ -31,8 +31,6 @@ use crate::{
 const PIECES: u32 = 300;
 /// Steps that read a piece of ordinary headers to its end; what is left is in the next piece.
 const STEPS: u32 = 40;
-
-const _: () = assert!(size_of::<Flow>() <= size_of::<HttpWindow>());
 
 /// A segment from the client.
 #[inline(always)]
@@ -123,14 +121,10 @@ pub extern "C" fn http_begin(
     }
     // SAFETY: the caller passes a key; the verifier knows its size by the type.
     let connection = unsafe { *connection };
-    // SAFETY: the window is this CPU's own, as large and aligned as an entry, and holds nothing while no piece is read.
-    let flow = unsafe {
-        let flow = window.cast::<Flow>();
-        *flow = Flow::default();
-        &mut *flow
-    };
+    // SAFETY: the window is this CPU's own.
+    let flow = unsafe { &mut (*window).begun };
     flow.begin(sequence, acknowledged);
-    flow.port = connection.ports & 0xffff;
+    flow.port = connection.ports as u32 & 0xffff;
     HTTP_FLOWS.insert(&connection, &*flow, 0).is_ok() as u32
 }
 
@@ -230,6 +224,11 @@ fn piece<const REPLIES: bool>(
     let Some(window) = HTTP_WINDOW.get_ptr_mut(0) else {
         return 0;
     };
+    if REPLIES {
+        // TCP has read the clock for it (`skb_set_delivery_time` in net/ipv4/tcp_output.c), which is dear.
+        // SAFETY: the window is this CPU's own; the context is the one that the kernel passed.
+        unsafe { (*window).left_ns = (*skb).tstamp };
+    }
     let wanted = if left < WINDOW { left } else { WINDOW };
     // The same for a number from 1 to 256, but the verifier sees that it is one.
     let bytes = (core::hint::black_box(wanted.wrapping_sub(1)) & (WINDOW - 1)) + 1;
@@ -239,11 +238,19 @@ fn piece<const REPLIES: bool>(
     }
     let mut at = 0;
     for _ in 0..STEPS {
+        let before = at;
         at = if REPLIES {
             http_leaving(flow, stats, window, at, bytes)
         } else {
             http_arriving(flow, stats, window, at, bytes)
         };
+        if at == before {
+            at = if REPLIES {
+                http_leaving_on(flow, stats, window, at, bytes)
+            } else {
+                http_arriving_on(flow, stats, window, at, bytes)
+            };
+        }
         if at >= bytes {
             break;
         }
@@ -251,7 +258,7 @@ fn piece<const REPLIES: bool>(
     at
 }
 
-/// [`one_step`] of what arrives.
+/// [`read_quickly`] what arrives.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn http_arriving(
@@ -261,10 +268,10 @@ pub extern "C" fn http_arriving(
     at: u32,
     end: u32,
 ) -> u32 {
-    one_step::<false>(flow, stats, window, at, end)
+    one_step::<false, true>(flow, stats, window, at, end)
 }
 
-/// [`one_step`] of what leaves.
+/// [`read_quickly`] what leaves.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn http_leaving(
@@ -274,11 +281,37 @@ pub extern "C" fn http_leaving(
     at: u32,
     end: u32,
 ) -> u32 {
-    one_step::<true>(flow, stats, window, at, end)
+    one_step::<true, true>(flow, stats, window, at, end)
+}
+
+/// [`read_on`] in what arrives.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn http_arriving_on(
+    flow: *mut Flow,
+    stats: *mut HttpStats,
+    window: *mut HttpWindow,
+    at: u32,
+    end: u32,
+) -> u32 {
+    one_step::<false, false>(flow, stats, window, at, end)
+}
+
+/// [`read_on`] in what leaves.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn http_leaving_on(
+    flow: *mut Flow,
+    stats: *mut HttpStats,
+    window: *mut HttpWindow,
+    at: u32,
+    end: u32,
+) -> u32 {
+    one_step::<true, false>(flow, stats, window, at, end)
 }
 
 #[inline(always)]
-fn one_step<const REPLIES: bool>(
+fn one_step<const REPLIES: bool, const QUICKLY: bool>(
     flow: *mut Flow,
     stats: *mut HttpStats,
     window: *mut HttpWindow,
@@ -288,19 +321,28 @@ fn one_step<const REPLIES: bool>(
     if flow.is_null() || stats.is_null() || window.is_null() {
         return end;
     }
-    let window = Bytes(window.cast_const().cast());
     // SAFETY: entries of tables, checked above; see [`arriving`] for who else writes them.
-    unsafe { read::<REPLIES>(&mut *flow, &mut *stats, &Kernel, &window, at, end) }
+    let (flow, stats, window) = unsafe { (&mut *flow, &mut *stats, &mut *window) };
+    let kernel = Kernel { left_ns: if REPLIES { window.left_ns } else { 0 } };
+    let bytes = Bytes(&raw mut window.piece);
+    if QUICKLY {
+        read_quickly::<REPLIES>(flow, stats, &kernel, &bytes, at, end)
+    } else {
+        read_on::<REPLIES>(flow, stats, &kernel, &bytes, at, end)
+    }
 }
 
 /// The kernel's clock, and whoever watches.
-struct Kernel;
+struct Kernel {
+    /// When the segment left, if that is known.
+    left_ns: u64,
+}
 
 impl Outside for Kernel {
     #[inline(always)]
     fn now(&self) -> u32 {
         // SAFETY: a helper without arguments.
-        units(unsafe { bpf_ktime_get_ns() })
+        units(if self.left_ns != 0 { self.left_ns } else { unsafe { bpf_ktime_get_ns() } })
     }
 
     #[inline(always)]

@@ -12,7 +12,7 @@ use foobar_common::{
     event::Sampling,
     failures,
     flow::{Bucket, BucketKey, Flow, FlowKey4, FlowKey6, FragmentEntry, FragmentKey},
-    http::{flow::Flow as HttpFlow, stats::HttpStats},
+    http::{flow::Flow as HttpFlow, read::Piece, stats::HttpStats},
     observe::{ConnectionKey, ConnectionStart, PortStats, SLOTS},
     tls::{
         self,
@@ -52,7 +52,7 @@ pub static PORT_STATS: PerCpuArray<PortStats> = PerCpuArray::with_max_entries(SL
 /// Connections to ports where HTTP is read; the least recently used one makes room.
 #[map]
 pub static HTTP_FLOWS: LruHashMap<ConnectionKey, HttpFlow> = LruHashMap::with_max_entries(16384, 0);
-/// A piece of payload, and room to read a word behind its end.
+/// The payload that is being read.
 #[map]
 pub static HTTP_WINDOW: PerCpuArray<HttpWindow> = PerCpuArray::with_max_entries(1, 0);
 #[map]
@@ -81,7 +81,11 @@ pub static QUIC_CLIENTS: LruHashMap<QuicKey, u32> = LruHashMap::with_max_entries
 pub static CONNECTIONS: SkStorage<ConnectionStart> = SkStorage::new();
 
 /// The value of [`HTTP_WINDOW`].
-#[repr(C, align(8))]
+#[repr(C)]
 pub struct HttpWindow {
-    pub bytes: [u8; 264],
+    pub piece: Piece,
+    /// When the segment left, by `CLOCK_MONOTONIC`; 0 if it is not known.
+    pub left_ns: u64,
+    /// A connection on its way into [`HTTP_FLOWS`]: too large for the stack.
+    pub begun: HttpFlow,
 }

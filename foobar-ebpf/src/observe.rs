@@ -10,7 +10,7 @@
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use foobar_common::{
     observe::ConnectionKey,
-    parse::{Header, ethernet, protocol, transport::flag, words},
+    parse::{Header, ethernet, protocol, transport::flag},
     tables::{PORT_HTTP, PORT_TLS, PORTS_TCP, feature, position_of_port},
 };
 
@@ -109,8 +109,8 @@ fn segment(skb: *mut __sk_buff, arrives: bool) -> Option<Segment> {
             let (source, destination) = (header.u32_raw::<12>(), header.u32_raw::<16>());
             let (local, remote) =
                 if arrives { (destination, source) } else { (source, destination) };
-            connection.local[0] = local;
-            connection.remote[0] = remote;
+            connection.local[0] = local as u64;
+            connection.remote[0] = remote as u64;
         }
         ethernet::IPV6 => {
             let header = cursor.take::<40>().ok()?;
@@ -130,8 +130,8 @@ fn segment(skb: *mut __sk_buff, arrives: bool) -> Option<Segment> {
             let (source, destination) = (header.address6::<8>(), header.address6::<24>());
             let (local, remote) =
                 if arrives { (destination, source) } else { (source, destination) };
-            connection.local = words(local);
-            connection.remote = words(remote);
+            connection.local = local;
+            connection.remote = remote;
         }
         _ => return None,
     }
@@ -168,7 +168,7 @@ fn tcp_segment(
     if entry.flags & (PORT_HTTP | PORT_TLS) == 0 {
         return None;
     }
-    connection.ports = local as u32 | (remote as u32) << 16;
+    connection.ports = local as u64 | (remote as u64) << 16;
     Some(Segment {
         connection,
         slot: entry.slot as u32,

@@ -14,7 +14,7 @@ use foobar_common::{
     parse::transport::flag,
     tls::{
         Bytes, Flow, OPENINGS,
-        flow::{Anchor, CLOSED, SETTLED, event},
+        flow::{Anchor, CLOSED, FOLLOWED, SETTLED, event},
         record,
         stats::{HANDSHAKE_BOUNDS_US, NameEntry, OFFER_UNKNOWN, PROBES, TlsStats, offer},
         version,
@@ -29,7 +29,7 @@ use crate::{
 
 /// How far behind the first byte a client's first segment to come by may be: segments change places on their way.
 const WINDOW: u32 = 1 << 16;
-/// Bytes by which a hello is known without its SYN+ACK.
+/// Bytes by which a hello is known without its SYN+ACK, and a record by its header.
 const LOOK: u32 = 8;
 
 /// The payload of a segment, from byte `offset` of the frame on.
@@ -197,9 +197,10 @@ fn looks_like_hello(skb: *mut __sk_buff, segment: &Segment) -> bool {
 /// Where the connection's first sequence number is remembered.
 #[inline(always)]
 fn opening_of(connection: &ConnectionKey) -> u32 {
-    let [a, b, c, d] = connection.remote;
-    let mut hash = (a ^ b ^ c.rotate_left(8) ^ d.rotate_left(16)).wrapping_mul(0x9e37_79b1);
-    hash = (hash ^ connection.ports).wrapping_mul(0x85eb_ca6b);
+    let [upper, lower] = connection.remote;
+    let folded = upper ^ lower.rotate_left(8);
+    let mut hash = (folded as u32 ^ (folded >> 32) as u32).wrapping_mul(0x9e37_79b1);
+    hash = (hash ^ connection.ports as u32).wrapping_mul(0x85eb_ca6b);
     (hash ^ hash >> 15) & (OPENINGS - 1)
 }
 
@@ -211,6 +212,14 @@ fn follow<const CLIENT: bool>(skb: *mut __sk_buff, segment: &Segment, flow: &mut
     else {
         return;
     };
+    let payload = Payload { skb, offset: segment.offset };
+    if at == 0
+        && flow.state == FOLLOWED
+        && let Some(first) = payload.load(0, LOOK)
+        && record::whole::<CLIENT>(flow, first, length)
+    {
+        return count(flow, segment.slot);
+    }
     for _ in 0..record::MAX_STEPS {
         if at >= length {
             break;

@@ -4,6 +4,8 @@
 //! with it the side that arrives, `answered` the side that leaves. A stream of HTTP/2 waits while its bits in `asked_streams` and
 //! `answered_streams` differ.
 
+use core::mem::offset_of;
+
 use super::{
     side::{Side, mark, phase},
     stats::{FIRST_BYTE_BOUNDS_US, HttpStats},
@@ -17,45 +19,67 @@ const METHODS: u32 = 32;
 const BEGINNINGS: u32 = 16;
 /// The method of a request of HTTP/2 is in its compressed header, which is not read.
 const UNKNOWN_METHOD: u32 = 0;
+/// From here on a difference of times is negative: a server that does not wait for a request sends at the time at which it arrives.
+const EARLIER: u32 = u32::MAX - 10_000;
 /// Streams that may wait at the same time without being mistaken for each other: their numbers are odd.
 const STREAMS: u32 = 128;
 
+/// A request that waits, or waited.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// When it began, in the units of [`Outside::now`].
+    pub began: u32,
+    /// Its method, as in [`RequestEvent::method`].
+    pub by: u32,
+}
+
 /// A connection to an observed port.
+///
+/// The kernel keeps it in an entry of a hash table, behind 88 bytes of its own (`struct htab_elem` and a key of 40 bytes). Of 384
+/// bytes in all, so that what one side writes and the other does not is in a cache line of its own, and a message needs few of them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
-    /// What the client sends.
-    pub arriving: Side,
-    /// What the server sends.
-    pub leaving: Side,
-    /// Methods of the requests that wait, two bits for each.
-    pub methods: u64,
-    pub asked_streams: [u64; 2],
-    pub answered_streams: [u64; 2],
-    /// When requests began, in the units of [`Outside::now`].
-    pub began: [u32; BEGINNINGS as usize],
-    /// Their methods, as in [`RequestEvent::method`].
-    pub asked_by: [u32; BEGINNINGS as usize],
-    /// Requests seen.
-    pub asked: u32,
-    /// Requests that were answered, or never will be.
-    pub answered: u32,
-    /// The highest stream of the client.
-    pub last_stream: u32,
+    // Hardly ever written; in one cache line with the key.
+    /// The server's port, network byte order.
+    pub port: u32,
     /// Whether the client has sent its FIN.
     pub client_ended: u32,
+    /// The last request whose method matters to its response (HEAD, CONNECT), counted from 1; 0 if there was none.
+    pub last_special: u32,
     /// Whether the server has sent its FIN.
     pub server_ended: u16,
     /// HTTP/2: classes of the statuses that the server told the client to remember, a bit for each.
     pub remembered: u16,
-    /// The last request whose method matters to its response (HEAD, CONNECT), counted from 1; 0 if there was none.
-    pub last_special: u32,
-    /// The server's port, network byte order.
-    pub port: u32,
-    pub padding: u32,
+    pub padding: [u64; 3],
+    // Written by what arrives.
+    /// What the client sends.
+    pub arriving: Side,
+    /// Methods of the requests that wait, two bits for each.
+    pub methods: u64,
+    pub asked_streams: [u64; 2],
+    /// Requests seen.
+    pub asked: u32,
+    /// The highest stream of the client.
+    pub last_stream: u32,
+    // Written by what leaves.
+    /// What the server sends.
+    pub leaving: Side,
+    pub answered_streams: [u64; 2],
+    /// Requests that were answered, or never will be.
+    pub answered: u32,
+    pub padding2: [u32; 3],
+    // Written by what arrives.
+    pub requests: [Asked; BEGINNINGS as usize],
 }
 
-const _: () = assert!(size_of::<Flow>() == 2 * 32 + 8 + 32 + 2 * 64 + 32);
+const _: () = {
+    assert!(offset_of!(Flow, arriving) == 40);
+    assert!(offset_of!(Flow, leaving) == 40 + 64);
+    assert!(offset_of!(Flow, requests) == 40 + 128);
+    assert!(size_of::<Flow>() == 384 - 88);
+};
 
 /// What there is outside of a connection.
 pub trait Outside {
@@ -103,17 +127,7 @@ impl Flow {
     #[inline(always)]
     pub fn arrived(&mut self, event: u32, stats: &mut HttpStats, outside: &impl Outside) {
         match event {
-            event::REQUEST => {
-                self.read_again();
-                let at = 2 * (self.asked % METHODS);
-                let is_special = self.arriving.number <= method::CONNECT;
-                let number = if is_special { self.arriving.number } else { method::OTHER };
-                self.methods = self.methods & !(3 << at) | (number as u64) << at;
-                if is_special {
-                    self.last_special = self.asked.wrapping_add(1);
-                }
-                self.begin_request(self.asked, self.arriving.number, outside);
-            }
+            event::REQUEST => self.request(outside),
             event::STREAM => {
                 let stream = self.arriving.number;
                 if stream & 1 != 0 && stream > self.last_stream {
@@ -224,9 +238,23 @@ impl Flow {
         self.arriving.lose();
     }
 
-    /// HTTP/1: a status code.
+    /// HTTP/1: a request begins.
     #[inline(always)]
-    fn response(&mut self, stats: &mut HttpStats, outside: &impl Outside) {
+    pub fn request(&mut self, outside: &impl Outside) {
+        self.read_again();
+        let at = 2 * (self.asked % METHODS);
+        let is_special = self.arriving.number <= method::CONNECT;
+        let number = if is_special { self.arriving.number } else { method::OTHER };
+        self.methods = self.methods & !(3 << at) | (number as u64) << at;
+        if is_special {
+            self.last_special = self.asked.wrapping_add(1);
+        }
+        self.begin_request(self.asked, self.arriving.number, outside);
+    }
+
+    /// HTTP/1: a response begins with a status code.
+    #[inline(always)]
+    pub fn response(&mut self, stats: &mut HttpStats, outside: &impl Outside) {
         let status = self.leaving.number;
         let class = status / 100;
         if class == 1 && status != 101 {
@@ -256,8 +284,8 @@ impl Flow {
         outside.answered(|| RequestEvent {
             first_byte_us: time,
             // Where the time is not known, the method was written over as well.
-            method: match self.asked_by.get((number % BEGINNINGS) as usize) {
-                Some(method) if time != NO_TIME => *method,
+            method: match self.requests.get((number % BEGINNINGS) as usize) {
+                Some(asked) if time != NO_TIME => asked.by,
                 _ => UNKNOWN_METHOD,
             },
             port: self.port as u16,
@@ -277,11 +305,8 @@ impl Flow {
 
     #[inline(always)]
     fn begin_request(&mut self, number: u32, method: u32, outside: &impl Outside) {
-        if let Some(began) = self.began.get_mut((number % BEGINNINGS) as usize) {
-            *began = outside.now();
-        }
-        if let Some(known) = self.asked_by.get_mut((number % BEGINNINGS) as usize) {
-            *known = method;
+        if let Some(asked) = self.requests.get_mut((number % BEGINNINGS) as usize) {
+            *asked = Asked { began: outside.now(), by: method };
         }
         self.asked = self.asked.wrapping_add(1);
     }
@@ -292,9 +317,9 @@ impl Flow {
         if self.waiting() > BEGINNINGS {
             return NO_TIME;
         }
-        let Some(began) = self.began.get((number % BEGINNINGS) as usize) else { return NO_TIME };
-        let units = outside.now().wrapping_sub(*began) as u64;
-        let microseconds = units * 1024 / 1000;
+        let Some(asked) = self.requests.get((number % BEGINNINGS) as usize) else { return NO_TIME };
+        let units = outside.now().wrapping_sub(asked.began);
+        let microseconds = if units < EARLIER { units as u64 * 1024 / 1000 } else { 0 };
         let mut bucket = 0;
         for bound in FIRST_BYTE_BOUNDS_US {
             bucket += (microseconds > bound) as usize;
@@ -350,6 +375,8 @@ fn place(stream: u32) -> (u32, u32) {
 /// Counts a final response.
 #[inline(always)]
 fn count(stats: &mut HttpStats, version: u32, class: u32) {
+    // The compiler may know these bounds from where both were read. The kernel's verifier has to see them here.
+    let (version, class) = (core::hint::black_box(version), core::hint::black_box(class));
     if let Some(classes) = stats.requests.get_mut(version as usize)
         && let Some(count) = classes.get_mut(class as usize)
     {

@@ -9,6 +9,7 @@
 //! The same code runs in the kernel programs and in the tests on the host.
 
 pub mod flow;
+pub mod quick;
 pub mod read;
 pub mod segment;
 pub mod side;

@@ -1,4 +1,4 @@
-//! The automaton: one step reads up to 32 bytes of a piece.
+//! The automaton: one step gathers up to eight bytes of a piece, and says what they mean.
 //!
 //! Text is read in words of eight bytes; where a line ends is found in all of them at once (Hacker's Delight, section 6.1).
 //!
@@ -37,7 +37,7 @@ pub mod method {
 /// Bytes of a piece that are at hand.
 pub trait Window {
     /// The eight bytes from `at` on, the first in the lowest byte. What lies behind the end of the piece is arbitrary.
-    fn word(&self, at: u32) -> u64;
+    fn word(&self, at: u64) -> u64;
 }
 
 /// A class that is not a status: the header block does not begin with one, or with one that cannot be read.
@@ -47,16 +47,16 @@ pub const REFERENCE: u8 = 6;
 /// Beside a class: the other side is to remember it (a literal with incremental indexing, RFC 7541, section 6.2.1).
 pub const REMEMBERED: u8 = 8;
 
-const fn every(byte: u8) -> u64 {
+pub(super) const fn every(byte: u8) -> u64 {
     0x0101_0101_0101_0101 * byte as u64
 }
 
-const fn text(bytes: &[u8; 8]) -> u64 {
+pub(super) const fn text(bytes: &[u8; 8]) -> u64 {
     u64::from_le_bytes(*bytes)
 }
 
 /// The lowest bytes of a word.
-const fn low(bytes: u32) -> u64 {
+pub(super) const fn low(bytes: u32) -> u64 {
     u64::MAX >> (64 - 8 * bytes)
 }
 
@@ -69,20 +69,20 @@ fn marks_of(byte: u8, word: u64) -> u64 {
 
 /// [`marks_of`] line feeds.
 #[inline(always)]
-fn line_feeds(word: u64) -> u64 {
+pub(super) fn line_feeds(word: u64) -> u64 {
     marks_of(b'\n', word)
 }
 
 /// Position of the first byte that [`marks_of`] marks; `marks` is not 0. The BPF machine cannot count zeros, but it can multiply.
 #[inline(always)]
-fn first(marks: u64) -> u32 {
+pub(super) fn first(marks: u64) -> u32 {
     let lowest = (marks & marks.wrapping_neg()) >> 7;
     (lowest.wrapping_mul(0x0001_0203_0405_0607) >> 56) as u32
 }
 
-/// Reads on at `at`, which is below `end`, the number of bytes at hand. Gives back where it came to.
+/// Reads on at `at`, which is below `end`, the number of bytes at hand. Gives back where it came to, and what was found.
 ///
-/// `REPLIES`: the side is what the server sends.
+/// `REPLIES`: the side is what the server sends. Lines of no interest and bytes to skip are not for this function.
 #[inline(always)]
 pub fn step<const REPLIES: bool>(
     side: &mut Side,
@@ -90,47 +90,40 @@ pub fn step<const REPLIES: bool>(
     at: u32,
     end: u32,
 ) -> (u32, u32) {
-    let available = end - at;
-    match side.phase {
-        phase::SKIP => {
-            let bytes = if side.left < available as u64 { side.left as u32 } else { available };
-            side.skip(bytes as u64);
-            (at + bytes, event::NONE)
-        }
-        phase::LINE => (line(side, window, at, end), event::NONE),
-        phase::LENGTH | phase::CODING | phase::CHUNK_SIZE | phase::FRAME_END => {
-            let byte = window.word(at) as u8;
-            let event = match side.phase {
-                phase::LENGTH => length(side, byte),
-                phase::CODING => coding(side, byte),
-                phase::CHUNK_SIZE => chunk_size(side, byte),
-                _ => frame::<REPLIES>(side, byte),
-            };
-            (at + 1, event)
-        }
-        _ => collect::<REPLIES>(side, window.word(at), at, available),
+    if gathers(side.phase) {
+        collect::<REPLIES>(side, window.word(at as u64), at, end - at)
+    } else {
+        bytes::<REPLIES>(side, window.word(at as u64), at, end)
     }
 }
 
-/// Looks for the end of a line in the next 32 bytes.
+/// Whether several bytes are needed to go on.
 #[inline(always)]
-fn line(side: &mut Side, window: &impl Window, at: u32, end: u32) -> u32 {
-    let mut found = at + 32;
-    for index in 0..4 {
-        let marks = line_feeds(window.word(at + 8 * index));
-        if marks != 0 {
-            found = at + 8 * index + first(marks);
-            break;
+fn gathers(phase: u8) -> bool {
+    const ONE_BY_ONE: u32 =
+        1 << phase::LENGTH | 1 << phase::CODING | 1 << phase::CHUNK_SIZE | 1 << phase::FRAME_END;
+    ONE_BY_ONE >> (phase & 31) & 1 == 0
+}
+
+/// Reads bytes one by one, up to eight of them, as long as the phase is one in which they are read so.
+#[inline(always)]
+fn bytes<const REPLIES: bool>(side: &mut Side, word: u64, at: u32, end: u32) -> (u32, u32) {
+    let (phase, mut word, mut at) = (side.phase, word, at);
+    for _ in 0..8 {
+        let byte = word as u8;
+        let event = match phase {
+            phase::LENGTH => length(side, byte),
+            phase::CODING => coding(side, byte),
+            phase::CHUNK_SIZE => chunk_size(side, byte),
+            _ => frame::<REPLIES>(side, byte),
+        };
+        at += 1;
+        word >>= 8;
+        if event != event::NONE || side.phase != phase || at >= end {
+            return (at, event);
         }
     }
-    if found >= end {
-        return end;
-    }
-    if found == at + 32 {
-        return found;
-    }
-    side.enter(phase::NAME);
-    found + 1
+    (at, event::NONE)
 }
 
 /// Gathers bytes until there are enough of them, or the line ends.
@@ -242,7 +235,7 @@ fn name<const REPLIES: bool>(side: &mut Side, ended: bool) -> u32 {
 
 /// The header is over: what its body is like (RFC 9112, section 6.3).
 #[inline(always)]
-fn header_ended<const REPLIES: bool>(side: &mut Side) -> u32 {
+pub(super) fn header_ended<const REPLIES: bool>(side: &mut Side) -> u32 {
     let marks = side.marks;
     if marks & mark::TRAILER != 0 {
         side.restart();

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_user};
 use foobar_common::{
     http::{
         flow::{Outside, units},
-        read::{WINDOW, read as read_window},
+        read::{WINDOW, read_on, read_quickly},
         segment,
     },
     probes::Session,
@@ -99,18 +99,26 @@ fn piece<const WRITTEN: bool>(session: *mut Session, address: u64, left: u32) ->
     let bytes = (core::hint::black_box(wanted.wrapping_sub(1)) & (WINDOW - 1)) + 1;
     // SAFETY: the window holds more than `bytes`; the helper checks the address.
     let copied = unsafe {
-        bpf_probe_read_user((&raw mut (*session).window).cast(), bytes, address as *const _)
+        bpf_probe_read_user((&raw mut (*session).piece.bytes).cast(), bytes, address as *const _)
     };
     if copied != 0 {
         return 0;
     }
     let mut at = 0;
     for _ in 0..STEPS {
+        let before = at;
         at = if WRITTEN {
             libssl_step_written(session, at, bytes)
         } else {
             libssl_step_read(session, at, bytes)
         };
+        if at == before {
+            at = if WRITTEN {
+                libssl_written_on(session, at, bytes)
+            } else {
+                libssl_read_on(session, at, bytes)
+            };
+        }
         if at >= bytes {
             break;
         }
@@ -118,30 +126,51 @@ fn piece<const WRITTEN: bool>(session: *mut Session, address: u64, left: u32) ->
     at
 }
 
-/// A step in what a client sent.
+/// [`read_quickly`] what a client sent.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn libssl_step_read(session: *mut Session, at: u32, end: u32) -> u32 {
-    one_step::<false>(session, at, end)
+    one_step::<false, true>(session, at, end)
 }
 
-/// A step in what the server wrote.
+/// [`read_quickly`] what the server wrote.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn libssl_step_written(session: *mut Session, at: u32, end: u32) -> u32 {
-    one_step::<true>(session, at, end)
+    one_step::<true, true>(session, at, end)
+}
+
+/// [`read_on`] in what a client sent.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn libssl_read_on(session: *mut Session, at: u32, end: u32) -> u32 {
+    one_step::<false, false>(session, at, end)
+}
+
+/// [`read_on`] in what the server wrote.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn libssl_written_on(session: *mut Session, at: u32, end: u32) -> u32 {
+    one_step::<true, false>(session, at, end)
 }
 
 #[inline(always)]
-fn one_step<const WRITTEN: bool>(session: *mut Session, at: u32, end: u32) -> u32 {
+fn one_step<const WRITTEN: bool, const QUICKLY: bool>(
+    session: *mut Session,
+    at: u32,
+    end: u32,
+) -> u32 {
     if session.is_null() {
         return end;
     }
     // SAFETY: as in `piece`; the window is not written meanwhile.
-    unsafe {
-        let window = Bytes((&raw const (*session).window).cast());
-        let (flow, counted) = (&mut (*session).flow, &mut (*session).counted);
-        read_window::<WRITTEN>(flow, counted, &Kernel, &window, at, end)
+    let session = unsafe { &mut *session };
+    let bytes = Bytes(&raw mut session.piece);
+    let (flow, counted) = (&mut session.flow, &mut session.counted);
+    if QUICKLY {
+        read_quickly::<WRITTEN>(flow, counted, &Kernel, &bytes, at, end)
+    } else {
+        read_on::<WRITTEN>(flow, counted, &Kernel, &bytes, at, end)
     }
 }
 
