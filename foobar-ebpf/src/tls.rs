@@ -14,7 +14,7 @@ use foobar_common::{
     parse::transport::flag,
     tls::{
         Bytes, Flow, OPENINGS,
-        flow::{Anchor, CLOSED, FOLLOWED, SETTLED, event},
+        flow::{Anchor, CLOSED, SETTLED, event},
         record,
         stats::{HANDSHAKE_BOUNDS_US, NameEntry, OFFER_UNKNOWN, PROBES, TlsStats, offer},
         version,
@@ -29,7 +29,7 @@ use crate::{
 
 /// How far behind the first byte a client's first segment to come by may be: segments change places on their way.
 const WINDOW: u32 = 1 << 16;
-/// Bytes by which a hello is known without its SYN+ACK, and a record by its header.
+/// Bytes by which a hello is known without its SYN+ACK.
 const LOOK: u32 = 8;
 
 /// The payload of a segment, from byte `offset` of the frame on.
@@ -213,11 +213,7 @@ fn follow<const CLIENT: bool>(skb: *mut __sk_buff, segment: &Segment, flow: &mut
         return;
     };
     let payload = Payload { skb, offset: segment.offset };
-    if at == 0
-        && flow.state == FOLLOWED
-        && let Some(first) = payload.load(0, LOOK)
-        && record::whole::<CLIENT>(flow, first, length)
-    {
+    if at == 0 && record::whole::<CLIENT>(flow, &payload, length) {
         return count(flow, segment.slot);
     }
     for _ in 0..record::MAX_STEPS {

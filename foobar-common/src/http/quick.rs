@@ -30,7 +30,7 @@ pub fn start<const REPLIES: bool>(
     }
     let word = window.word(at);
     if !REPLIES {
-        // Without "HTTP/" behind it, on a line this short, it would be something else.
+        // A line that ends within these bytes has no version.
         let is_known =
             word & low(4) == text(b"GET \0\0\0\0") || word & low(5) == text(b"POST \0\0\0");
         if !is_known || line_feeds(word) != 0 {
@@ -66,7 +66,6 @@ pub fn lines<const REPLIES: bool>(
     if !begins && side.phase != phase::LINE {
         return at;
     }
-    let is_trailer = side.has(mark::TRAILER);
     for _ in 0..LOOK {
         if !begins {
             let mut marks = line_feeds(window.word(at));
@@ -80,7 +79,7 @@ pub fn lines<const REPLIES: bool>(
                 at += first(marks) as u64 + 1;
             }
             // What was found behind the end is not there.
-            if at > end || marks == 0 && at == end {
+            if at > end {
                 side.phase = phase::LINE;
                 return end;
             }
@@ -93,7 +92,8 @@ pub fn lines<const REPLIES: bool>(
         let word = window.word(at);
         let line_end = if word as u8 == b'\n' { 1 } else { 2 };
         if at + line_end <= end && (line_end == 1 || word as u16 == 0x0a0d) {
-            if !ends_plainly::<REPLIES>(side) {
+            // A request whose end cannot be told: an event, which is for the automaton.
+            if !REPLIES && side.has(mark::CODED) {
                 return at;
             }
             header_ended::<REPLIES>(side);
@@ -103,7 +103,7 @@ pub fn lines<const REPLIES: bool>(
             return at;
         }
         let lower = word | every(0x20);
-        if lower == text(b"content-") && !is_trailer {
+        if lower == text(b"content-") {
             let behind = (window.word(at + 8) | every(0x20)) & low(7);
             if behind == text(b"length:\0") {
                 let (length, next) = length(window, at + 15);
@@ -115,19 +115,12 @@ pub fn lines<const REPLIES: bool>(
                 at = next;
                 begins = true;
             }
-        } else if lower == text(b"transfer") && !is_trailer {
+        } else if lower == text(b"transfer") {
             return at;
         }
     }
     side.phase = if begins { phase::NAME } else { phase::LINE };
     at
-}
-
-/// Whether the end of this header is no more than the end of its lines.
-#[inline(always)]
-fn ends_plainly<const REPLIES: bool>(side: &Side) -> bool {
-    const ORDINARY: u8 = mark::LENGTH | mark::CHUNKED | mark::NO_BODY;
-    side.marks & !ORDINARY == 0 && !(REPLIES && side.number == 101)
 }
 
 /// A number of up to six digits, perhaps behind a space, and the end of its line. Gives back the number, and the position behind it;

@@ -224,6 +224,10 @@ fn what_is_no_http_is_counted_as_such_once() {
     for response in [
         "SSH-2.0-OpenSSH\r\n",
         "HTTP/1.1 999 No\r\n\r\n",
+        "HTTP/1.1 2:0 No\r\n\r\n",
+        "HTTP/1.1 20: No\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n",
         "HTTP/2.0 200\r\n\r\n",
         overflow,
         "\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}",
@@ -245,6 +249,21 @@ fn what_is_no_http_is_counted_as_such_once() {
         connection.answers(b"\x16\x03\x03\x00\x7a");
     }
     assert_eq!((connection.stats.answered(), connection.stats.unparsed), (0, 1));
+}
+
+#[test]
+fn a_request_whose_body_has_no_end_is_not_read() {
+    let mut connection = Connection::new();
+    connection.asks(b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    assert_eq!((connection.flow.asked, connection.stats.unparsed), (1, 1));
+    assert_eq!(connection.flow.arriving.phase, phase::LOST);
+}
+
+#[test]
+fn a_line_without_a_version_is_a_request_by_itself() {
+    let mut connection = Connection::new();
+    connection.asks(b"GET /\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((connection.flow.asked, connection.stats.unparsed), (2, 0));
 }
 
 #[test]

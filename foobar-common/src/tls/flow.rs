@@ -299,6 +299,9 @@ impl Flow {
         length: u32,
     ) -> u16 {
         if let Anchor::At(mut at) = self.anchor::<CLIENT>(sequence, acknowledged, length) {
+            if at == 0 && record::whole::<CLIENT>(self, bytes, length) {
+                at = length;
+            }
             for _ in 0..record::MAX_STEPS {
                 if at >= length || !self.is_read() {
                     break;

@@ -25,21 +25,28 @@ const MAX_LENGTH: u32 = (1 << 14) + 2048;
 /// makes them.
 pub const MAX_STEPS: u32 = 192;
 
-/// Reads a segment that is one record of application data, behind the handshake: what most segments are. `first` are its first
-/// eight bytes. Gives back whether it is one.
+/// Reads a segment that is one record of application data, behind the handshake: what most segments are. Gives back whether it is one;
+/// if not, nothing was done.
 #[inline(always)]
-pub fn whole<const CLIENT: bool>(flow: &mut Flow, first: u64, length: u32) -> bool {
+pub fn whole<const CLIENT: bool>(
+    flow: &mut Flow,
+    bytes: &(impl Bytes + ?Sized),
+    length: u32,
+) -> bool {
     let side = flow.side::<CLIENT>();
     let between = side.left == 0 && side.have == 0;
-    let (content, major, minor) = (first >> 56, first >> 48 & 0xff, first >> 40 & 0xff);
-    let payload = (first >> 24) as u32 & 0xffff;
-    let is_one = content == APPLICATION_DATA as u64 && major == 3 && minor <= 4;
-    let fits = payload <= MAX_LENGTH && payload + HEADER_BYTES == length;
-    if flow.state != FOLLOWED || !between || !is_one || !fits {
+    if flow.state != FOLLOWED || !between || length <= HEADER_BYTES {
         return false;
     }
-    flow.side::<CLIENT>().content = APPLICATION_DATA;
-    turn::<CLIENT>(flow, APPLICATION_DATA, payload);
+    let Some(header) = bytes.load(0, HEADER_BYTES) else { return false };
+    let (content, version) = ((header >> 32) as u8, (header >> 16) as u16);
+    let payload = header as u32 & 0xffff;
+    let fits = payload <= MAX_LENGTH && payload + HEADER_BYTES == length;
+    if content != APPLICATION_DATA || version >> 8 != 3 || version & 0xff > 4 || !fits {
+        return false;
+    }
+    flow.side::<CLIENT>().content = content;
+    turn::<CLIENT>(flow, content, payload);
     true
 }
 
