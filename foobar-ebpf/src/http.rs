@@ -38,7 +38,7 @@ pub fn arriving(skb: *mut __sk_buff, segment: &Segment) {
     let Some(stats) = HTTP_STATS.get_ptr_mut(segment.slot) else {
         return;
     };
-    let mut known = HTTP_FLOWS.get_ptr_mut(segment.connection);
+    let mut known = HTTP_FLOWS.get_ptr_mut(&segment.connection);
     if segment.has(flag::SYN) {
         // Another connection with the same ports.
         if let Some(flow) = known {
@@ -52,7 +52,7 @@ pub fn arriving(skb: *mut __sk_buff, segment: &Segment) {
             unsafe { (*stats).refused += 1 };
             return;
         }
-        known = HTTP_FLOWS.get_ptr_mut(segment.connection);
+        known = HTTP_FLOWS.get_ptr_mut(&segment.connection);
     }
     let Some(flow) = known else { return };
     // SAFETY: the entry of the table is not freed while the program runs; of its fields this side writes its own, and the statistics
@@ -81,7 +81,7 @@ pub fn arriving(skb: *mut __sk_buff, segment: &Segment) {
 #[inline(always)]
 pub fn leaving(skb: *mut __sk_buff, segment: &Segment) {
     let (Some(flow), Some(stats)) =
-        (HTTP_FLOWS.get_ptr_mut(segment.connection), HTTP_STATS.get_ptr_mut(segment.slot))
+        (HTTP_FLOWS.get_ptr_mut(&segment.connection), HTTP_STATS.get_ptr_mut(segment.slot))
     else {
         return;
     };
@@ -134,7 +134,7 @@ fn end(segment: &Segment, flow: *mut Flow, stats: *mut HttpStats) {
     // SAFETY: as above.
     unsafe { (*stats).aborted += (*flow).give_up() as u64 };
     // It may be gone already, if the other side ends at the same time.
-    let _ = HTTP_FLOWS.remove(segment.connection);
+    let _ = HTTP_FLOWS.remove(&segment.connection);
 }
 
 /// Reads the payload from its byte `from` on.

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Steps of two words, or a line, that are taken at once.
-const LOOK: u32 = 12;
+const LOOK: u32 = 20;
 /// Bytes that tell what a line is: "content-length:", and one more.
 const TELLING: u64 = 16;
 
