@@ -54,7 +54,7 @@ fn from_one(up: &Up, from: Host) -> Vec<String> {
 fn not_as_planned(up: &Up, from: Host, to: Host, address: IpAddr) -> Option<String> {
     let planned = open(from, to);
     let mut answers = scan::tcp(up.instance(), from, address, PORTS).expect("a scan");
-    answers.extend(scan::tcp_again(up.instance(), from, address, &planned).expect("a scan"));
+    answers.extend(scan::tcp_again(up.instance(), from, address, planned).expect("a scan"));
     scan::udp(up.instance(), from, address, PORTS).expect("datagrams");
     let found: Vec<u16> = answers.keys().copied().collect();
     (found != planned).then(|| {
