@@ -1,5 +1,7 @@
 //! Fragments: the first shows the ports and gets a verdict, the others follow it, if they can be told to belong to it.
 
+use std::net::Ipv6Addr;
+
 use foobar_common::reason::Reason::{
     Blocklist, EchoRequest, FragmentOverlap, FragmentShort, FragmentTail, FragmentUnknown, NoRule,
     Protocol, Reply, Rule, SourceNotAllowed,
@@ -7,7 +9,7 @@ use foobar_common::reason::Reason::{
 
 use super::{
     extensions::padding,
-    hosts::{BLOCKED, Host, OTHER_REMOTE, REMOTE, SERVER, WORLD},
+    hosts::{ALL_MLD_ROUTERS, BLOCKED, Host, OTHER_REMOTE, REMOTE, SERVER, WORLD},
     packet::{Packet, filler, v4, v6},
     row::{Row, drops, passes},
 };
@@ -340,6 +342,15 @@ fn v6_only() -> Vec<Row> {
     let world = || v6(WORLD.v6, SERVER.v6);
     let quic = |cut| Family::V6.fragment(Family::V6.quic(WORLD), cut);
     let http = |cut| Family::V6.fragment(Family::V6.segment(WORLD, 80), cut);
+    let report = |cut| {
+        let whole = v6(Ipv6Addr::UNSPECIFIED, ALL_MLD_ROUTERS).hops(1).icmp(
+            143,
+            0,
+            [0, 0, 0, 80],
+            &filler(1600),
+        );
+        Family::V6.fragment(whole, cut)
+    };
     let why = "an atomic fragment is a whole datagram (RFC 6946)";
     // Extension headers in the fragmentable part: all of them belong into the first fragment (RFC 7112).
     let behind_options = |bytes: &[u8]| world().fragment6(12, true, 0).raw(60, bytes);
@@ -393,5 +404,18 @@ fn v6_only() -> Vec<Row> {
             "each fragment repeats the headers in front of the fragment header",
         )
         .after_ingress(world().extension(60, &padding(0)).fragment6(1, true, 0).udp(51000, 443, 1472)),
+        passes(
+            "v6-fragment-tail-of-report-without-address",
+            FragmentTail,
+            report((13, 1480, 1608)),
+            "a long listener report from :: (RFC 3810); what it asks stands in its first fragment",
+        )
+        .after_ingress(report((13, 0, 1480))),
+        drops(
+            "v6-fragment-tail-without-address-alone",
+            FragmentUnknown,
+            report((13, 1480, 1608)),
+            "nobody knows what it belongs to",
+        ),
     ]
 }

@@ -1,6 +1,6 @@
 //! The verdict on a frame.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use etherparse::{TcpHeaderSlice, UdpHeaderSlice};
 
@@ -286,18 +286,20 @@ fn is_martian(address: IpAddr) -> bool {
 }
 
 /// Who has no address yet asks for one from the unspecified address: DHCP, duplicate address detection, listener reports. A
-/// router has one, so its advertisement never comes from there (RFC 4861, section 6.1.2).
+/// router has one, so its advertisement never comes from there (RFC 4861, section 6.1.2). A later fragment does not show what
+/// it asks: it follows the first.
 fn asks_for_an_address(datagram: &Datagram<'_>) -> bool {
+    let is_later = datagram.fragment.offset > 0;
     match datagram.source {
         IpAddr::V4(address) => {
-            let is_dhcp = udp_ports(datagram).is_ok_and(|(_, destination)| destination == 67);
-            address == Ipv4Addr::UNSPECIFIED && datagram.protocol == 17 && is_dhcp
+            let is_dhcp = || udp_ports(datagram).is_ok_and(|(_, destination)| destination == 67);
+            address.is_unspecified() && datagram.protocol == 17 && (is_later || is_dhcp())
         }
         IpAddr::V6(address) => {
             let kind = datagram.payload.first().copied().unwrap_or_default();
             address.is_unspecified()
                 && datagram.protocol == 58
-                && matches!(kind, 130..=133 | 135 | 136 | 143)
+                && (is_later || matches!(kind, 130..=133 | 135 | 136 | 143))
         }
     }
 }
