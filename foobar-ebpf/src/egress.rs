@@ -10,7 +10,7 @@ use foobar_common::{
     event::TRACE_MAGIC,
     parse::{
         Datagram, ethernet, ipv4, ipv6, protocol,
-        transport::{self, Tcp},
+        transport::{self, Tcp, flag},
     },
     reason::Reason,
     tables::{
@@ -42,8 +42,8 @@ pub fn entry(context: &TcContext) -> i32 {
     if settings::trace_egress() != 0 {
         return traced(&policy, skb);
     }
-    let mut frame = Leaving::new(skb);
-    let cell = judge(&Run::live(), &policy, &mut frame);
+    let frame = Leaving::as_it_is(skb);
+    let cell = judge(&Run::live(), &policy, skb, &frame);
     let pass = account::count(&EGRESS_COUNTERS, &policy, cell, frame.bytes as u64);
     if policy.sampled() != 0 {
         events::sample_egress(skb, cell.0);
@@ -58,8 +58,8 @@ fn traced(policy: &Policy, skb: *mut __sk_buff) -> i32 {
     let context = unsafe { &mut *skb };
     let jiffies = context.cb[2] as u64 | (context.cb[3] as u64) << 32;
     let run = Run::traced(context.cb[1], jiffies);
-    let mut frame = Leaving::new(skb);
-    let cell = judge(&run, policy, &mut frame);
+    let frame = Leaving::as_it_is(skb);
+    let cell = judge(&run, policy, skb, &frame);
     let pass = if run.may_write() {
         account::count(&EGRESS_COUNTERS, policy, cell, frame.bytes as u64)
     } else {
@@ -77,22 +77,45 @@ fn action(pass: bool) -> i32 {
 
 /// The verdict and its reason.
 #[inline(always)]
-fn judge(run: &Run, policy: &Policy, frame: &mut Leaving) -> Cell {
-    let mut cursor = frame.cursor();
-    let Ok(link) = ethernet::ethernet(&mut cursor) else {
-        return because(Reason::Egress, Transport::Other);
-    };
-    match link.protocol {
-        ethernet::IPV4 => match ipv4::ipv4(cursor, frame) {
-            Ok(datagram) => ip::<V4>(run, policy, &datagram),
-            Err(_) => because(Reason::Egress, Transport::Other),
-        },
-        ethernet::IPV6 => match ipv6::ipv6(cursor, frame) {
-            Ok(datagram) => ip::<V6>(run, policy, &datagram),
-            Err(_) => because(Reason::Egress, Transport::Other),
-        },
-        _ => because(Reason::Egress, Transport::Other),
+fn judge(run: &Run, policy: &Policy, skb: *mut __sk_buff, frame: &Leaving) -> Cell {
+    if is_answer(policy, frame) {
+        return because(Reason::EgressServed, Transport::Tcp);
     }
+    let (flags, jiffies) = run.parts();
+    run.unpack(judge_leaving(skb, policy.active() | flags << 8, jiffies))
+}
+
+/// Whether this is an ordinary segment from a served port that opens nothing, as almost all that a server sends. If not, or if it is not
+/// read here, the other way finds out.
+#[inline(always)]
+fn is_answer(policy: &Policy, frame: &Leaving) -> bool {
+    let Some(segment) = frame.ordinary_segment() else { return false };
+    policy.port_of(PORTS_TCP as u64 + segment.source_port as u64).flags & PORT_SERVED != 0
+        && segment.flags & (flag::SYN | flag::ACK) != flag::SYN
+}
+
+/// What leaves otherwise, in the generation (bit 0) and with the flags of the run (bits 8 to 31) that `what` holds. Returns [`Run::pack`]. A
+/// global function: the kernel verifies it once, and the usual way stays short.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn judge_leaving(skb: *mut __sk_buff, what: u32, jiffies: u64) -> u64 {
+    let run = Run::traced(what >> 8, jiffies);
+    let policy = Policy::of(what);
+    let mut frame = Leaving::new(skb);
+    let mut cursor = frame.cursor();
+    let other = because(Reason::Egress, Transport::Other);
+    let cell = match ethernet::ethernet(&mut cursor).map(|link| link.protocol) {
+        Ok(ethernet::IPV4) => match ipv4::ipv4(cursor, &mut frame) {
+            Ok(datagram) => ip::<V4>(&run, &policy, &datagram),
+            Err(_) => other,
+        },
+        Ok(ethernet::IPV6) => match ipv6::ipv6(cursor, &mut frame) {
+            Ok(datagram) => ip::<V6>(&run, &policy, &datagram),
+            Err(_) => other,
+        },
+        _ => other,
+    };
+    run.pack(cell)
 }
 
 /// An IP datagram.
@@ -160,7 +183,7 @@ fn segment<F: Family>(
         Transport::Tcp,
     );
     let tuple = tuple(datagram, tcp.source_port, tcp.destination_port);
-    if tcp.flags & transport::flag::RST != 0 {
+    if tcp.flags & flag::RST != 0 {
         flows::abort::<F>(run, &tuple);
     } else if (cell.passes() || policy.audits()) && !tcp.accepts() {
         flows::remember::<F>(run, policy, &tuple, tcp.opens(), tcp.closes());

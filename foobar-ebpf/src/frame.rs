@@ -4,15 +4,16 @@ use aya_ebpf::{
     bindings::{__sk_buff, xdp_md},
     helpers::{bpf_skb_pull_data, bpf_xdp_get_buff_len},
 };
-use foobar_common::parse::{Cursor, Frame, ethernet, ipv4, ipv6, protocol};
+use foobar_common::parse::{
+    Cursor, Frame, ethernet, ipv4, ipv6,
+    ordinary::{self, BYTES4, BYTES6, Segment, VERSION4},
+    protocol,
+};
 
 /// Bytes that hold all headers of an ordinary packet.
 const HEADERS: u32 = 128;
 /// Mask of the length of the link layer's headers: 14 to 22 bytes.
 const LINK_BYTES: u32 = 0x1f;
-
-/// The first byte of an IPv4 header of 20 bytes.
-const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
 
 /// A frame that arrives.
 pub struct Arriving {
@@ -93,6 +94,16 @@ pub struct Leaving {
 }
 
 impl Leaving {
+    /// The frame of a classifier as it is: its linear part may be short.
+    #[inline(always)]
+    pub fn as_it_is(skb: *mut __sk_buff) -> Self {
+        // SAFETY: the context is the one that the kernel passed.
+        unsafe {
+            let (start, end) = ((*skb).data as usize, (*skb).data_end as usize);
+            Leaving { skb, start, end, bytes: (*skb).len }
+        }
+    }
+
     /// The frame of a classifier. Its linear part is made to hold the headers, which it does in almost all that this host sends: the
     /// pull makes a copy of what TCP keeps to send it again.
     #[inline(always)]
@@ -103,7 +114,9 @@ impl Leaving {
             let bytes = (*skb).len;
             let (start, end) = ((*skb).data as usize, (*skb).data_end as usize);
             let wanted = if bytes < HEADERS { bytes } else { HEADERS };
-            if end - start >= wanted as usize || is_plain_tcp(Cursor::new(start, end)) {
+            if end - start >= wanted as usize
+                || plain_protocol(Cursor::new(start, end)) == Some(protocol::TCP)
+            {
                 return Leaving { skb, start, end, bytes };
             }
             bpf_skb_pull_data(skb, wanted);
@@ -116,6 +129,23 @@ impl Leaving {
     pub fn cursor(&self) -> Cursor {
         // SAFETY: the linear part of the packet stays readable while the program runs.
         unsafe { Cursor::new(self.start, self.end) }
+    }
+
+    /// The TCP segment in it, if it is an ordinary one.
+    #[inline(always)]
+    pub fn ordinary_segment(&self) -> Option<Segment> {
+        let header = self.cursor().peek::<BYTES4>().ok()?;
+        match header.u16::<{ ethernet::HEADER - 2 }>() {
+            ethernet::IPV4 => ordinary::segment4(self.cursor(), self.bytes),
+            ethernet::IPV6 => ordinary::segment6(self.cursor(), self.bytes),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a UDP datagram with nothing unusual before it.
+    #[inline(always)]
+    pub fn is_plain_udp(&self) -> bool {
+        plain_protocol(self.cursor()) == Some(protocol::UDP)
     }
 
     #[inline(always)]
@@ -141,22 +171,19 @@ impl Frame for Leaving {
     }
 }
 
-/// Whether these are the headers of a TCP segment with nothing unusual before them, as far as they are read.
+/// The protocol of an untagged IP datagram, if the headers of a TCP segment would be there: by the fixed part of the IP header alone.
 #[inline(always)]
-fn is_plain_tcp(mut cursor: Cursor) -> bool {
-    let Ok(link) = cursor.take::<14>() else { return false };
-    let protocol = match link.u16::<12>() {
-        ethernet::IPV4 => match cursor.take::<20>() {
-            Ok(header) if header.u8::<0>() == IPV4_WITHOUT_OPTIONS => header.u8::<9>(),
-            _ => return false,
-        },
-        ethernet::IPV6 => match cursor.take::<40>() {
-            Ok(header) => header.u8::<6>(),
-            Err(_) => return false,
-        },
-        _ => return false,
-    };
-    protocol == protocol::TCP && cursor.peek::<20>().is_ok()
+fn plain_protocol(cursor: Cursor) -> Option<u8> {
+    let header = cursor.peek::<BYTES4>().ok()?;
+    match header.u16::<{ ethernet::HEADER - 2 }>() {
+        ethernet::IPV4 if header.u8::<{ ethernet::HEADER }>() == VERSION4 => {
+            Some(header.u8::<{ ethernet::HEADER + 9 }>())
+        }
+        ethernet::IPV6 if cursor.peek::<BYTES6>().is_ok() => {
+            Some(header.u8::<{ ethernet::HEADER + 6 }>())
+        }
+        _ => None,
+    }
 }
 
 /// A cursor at the start of the linear part.

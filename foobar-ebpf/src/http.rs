@@ -23,7 +23,7 @@ use foobar_common::{
 use crate::{
     events,
     maps::{HTTP_FLOWS, HTTP_STATS, HTTP_WINDOW, HttpWindow},
-    observe::Segment,
+    segment::Segment,
     window::Bytes,
 };
 

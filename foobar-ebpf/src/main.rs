@@ -17,7 +17,7 @@
 //! - [`frame`]: a frame in the kernel. [`run`]: a live packet, or a traced one on behalf of `explain` and `replay`.
 //! - [`tables`]: the policy's tables. [`maps`]: every other map. [`settings`]: constants that the loader sets before load. [`failures`]: what could not be written.
 //! - [`connections`]: TCP connections, from the kernel's own state changes.
-//! - [`observe`]: segments of observed ports. [`http`], [`tls`], [`quic`]: what they say. [`window`]: payload that was copied to be read.
+//! - [`observe`]: what goes through observed ports. [`segment`]: the segments that it reads. [`http`], [`tls`], [`quic`]: what they say. [`window`]: payload that was copied to be read.
 //! - [`object`]: what every object has.
 //!
 //! Probes on functions of web servers and in OpenSSL are objects of their own: `probes/`, `libssl/`.
@@ -51,6 +51,7 @@ mod policy;
 mod ports;
 mod quic;
 mod run;
+mod segment;
 mod settings;
 mod sources;
 mod tables;

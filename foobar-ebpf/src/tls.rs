@@ -24,7 +24,7 @@ use foobar_common::{
 use crate::{
     failures::count as count_failure,
     maps::{TLS_FLOWS, TLS_NAME_HELLOS, TLS_NAMES, TLS_OPENINGS, TLS_STATS},
-    observe::Segment,
+    segment::Segment,
 };
 
 /// How far behind the first byte a client's first segment to come by may be: segments change places on their way.

@@ -33,7 +33,7 @@ pub const BYTES4: usize = LINK + IP4 + TCP;
 pub const BYTES6: usize = LINK + IP6 + TCP;
 
 /// Version 4 and five words of header.
-const VERSION4: u8 = 0x45;
+pub const VERSION4: u8 = 0x45;
 /// More fragments follow, or this is one that does not come first; of the flags, "do not fragment" alone may be set.
 const FRAGMENT: u16 = 0xbfff;
 /// Source and destination port of a DHCP reply (RFC 2131, RFC 8415), as they stand in the packet.
@@ -59,6 +59,23 @@ pub struct Ends<Address> {
     pub source_port: u16,
     pub destination_port: u16,
     pub protocol: u8,
+}
+
+/// A TCP segment, whatever its flags. Addresses and ports are in network byte order; an IPv4 address is in the first word alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub source: Address6,
+    pub destination: Address6,
+    pub source_port: u16,
+    pub destination_port: u16,
+    /// The low eight flags: [`flag`], and those of explicit congestion notification.
+    pub flags: u8,
+    pub sequence: u32,
+    pub acknowledged: u32,
+    /// Where its payload starts in the frame.
+    pub offset: u32,
+    /// Bytes of payload.
+    pub length: u32,
 }
 
 /// [`Ordinary::kind`] of a TCP segment by its flags; 0 for combinations that need a second look: invalid ones, and answers to openings.
@@ -149,6 +166,66 @@ pub fn ends6(frame: Cursor) -> Option<Ends<Address6>> {
         source_port: transport.u16_raw::<0>(),
         destination_port: transport.u16_raw::<2>(),
         protocol: ip.u8::<6>(),
+    })
+}
+
+/// Reads the segment in an IPv4 frame of so many bytes, of which at least the headers are readable; the cursor stands at its first one, and
+/// its EtherType is known.
+#[inline(always)]
+pub fn segment4(frame: Cursor, bytes: u32) -> Option<Segment> {
+    let header = frame.peek::<BYTES4>().ok()?;
+    let ip = header.part::<LINK, IP4>();
+    let end = ip.u16::<2>() as u32 + LINK as u32;
+    if ip.u8::<0>() != VERSION4
+        || ip.u8::<9>() != protocol::TCP
+        || ip.u16_raw::<6>() & FRAGMENT.to_be() != 0
+        || end > bytes
+    {
+        return None;
+    }
+    let (source, destination) = (ip.u32_raw::<12>() as u64, ip.u32_raw::<16>() as u64);
+    let transport = header.part::<{ LINK + IP4 }, TCP>();
+    segment([source, 0], [destination, 0], transport, (LINK + IP4) as u32, end)
+}
+
+/// The same for IPv6.
+#[inline(always)]
+pub fn segment6(frame: Cursor, bytes: u32) -> Option<Segment> {
+    let header = frame.peek::<BYTES6>().ok()?;
+    let ip = header.part::<LINK, IP6>();
+    let end = ip.u16::<4>() as u32 + (LINK + IP6) as u32;
+    if ip.u8::<0>() >> 4 != 6 || ip.u8::<6>() != protocol::TCP || end > bytes {
+        return None;
+    }
+    let (source, destination) = (ip.address6::<8>(), ip.address6::<24>());
+    let transport = header.part::<{ LINK + IP6 }, TCP>();
+    segment(source, destination, transport, (LINK + IP6) as u32, end)
+}
+
+/// The segment whose header is `at` bytes behind the start of the frame, in a datagram that ends at `end`; `None` if its header does not fit.
+#[inline(always)]
+pub fn segment(
+    source: Address6,
+    destination: Address6,
+    header: Header<TCP>,
+    at: u32,
+    end: u32,
+) -> Option<Segment> {
+    let words = (header.u8::<12>() >> 4) as u32;
+    let offset = at + words * 4;
+    if words < 5 || offset > end {
+        return None;
+    }
+    Some(Segment {
+        source,
+        destination,
+        source_port: header.u16_raw::<0>(),
+        destination_port: header.u16_raw::<2>(),
+        flags: header.u8::<13>(),
+        sequence: u32::from_be(header.u32_raw::<4>()),
+        acknowledged: u32::from_be(header.u32_raw::<8>()),
+        offset,
+        length: end - offset,
     })
 }
 

@@ -270,6 +270,32 @@ fn transport_of<Address: Copy>(datagram: &Datagram<Address>) -> Option<(u64, u64
     }
 }
 
+/// Compares an ordinary segment with what the other modules read: a whole TCP segment, with all of its header.
+fn check_segment<Address: Copy>(
+    found: &ordinary::Segment,
+    datagram: &Datagram<Address>,
+    words: impl Fn(Address) -> Address6,
+    frame: &[u8],
+) {
+    assert!(datagram.fragment.is_whole() && !datagram.has_options && !datagram.source_routed);
+    assert_eq!(datagram.protocol, protocol::TCP);
+    let tcp = transport::tcp(datagram).expect("a segment");
+    assert_eq!(
+        (found.source, found.destination),
+        (words(datagram.source), words(datagram.destination))
+    );
+    assert_eq!(
+        (found.source_port, found.destination_port, found.flags),
+        (tcp.source_port, tcp.destination_port, tcp.flags)
+    );
+    let at = frame.len() - datagram.cursor.available();
+    let number = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().expect("four bytes"));
+    assert_eq!((found.sequence, found.acknowledged), (number(at + 4), number(at + 8)));
+    let header_bytes = u32::from(frame[at + 12] >> 4) * 4;
+    assert_eq!(found.length, datagram.remaining - header_bytes);
+    assert_eq!(found.offset as usize, at + header_bytes as usize);
+}
+
 /// Reads a frame as an ordinary one, and compares with what the other modules read. Whether it is ordinary.
 fn check_ordinary(frame: &[u8]) -> bool {
     let (at_frame, mut linear) = cursor(frame);
@@ -279,8 +305,14 @@ fn check_ordinary(frame: &[u8]) -> bool {
     const KIND: u64 = ordinary::OPENS | ordinary::CLOSES;
     match ethernet.map(|link| link.protocol) {
         Ok(ethernet::IPV4) => {
+            let segment = ordinary::segment4(at_frame, frame.len() as u32);
+            if let Some(segment) = &segment {
+                let datagram = ipv4::ipv4(at_ip, &mut linear).expect("a datagram");
+                check_segment(segment, &datagram, |address| [address.into(), 0], frame);
+            }
             let Some(found) = ordinary::ipv4(at_frame, bytes) else { return false };
             let datagram = ipv4::ipv4(at_ip, &mut linear).expect("a datagram");
+            assert_eq!(segment.is_some(), datagram.protocol == protocol::TCP);
             assert_eq!(transport_of(&datagram), Some((found.port, found.kind & KIND)));
             let ends = ordinary::ends4(at_frame).expect("long enough");
             assert_eq!(found.source, datagram.source);
@@ -292,8 +324,14 @@ fn check_ordinary(frame: &[u8]) -> bool {
             true
         }
         Ok(ethernet::IPV6) => {
+            let segment = ordinary::segment6(at_frame, frame.len() as u32);
+            if let Some(segment) = &segment {
+                let datagram = ipv6::ipv6(at_ip, &mut linear).expect("a datagram");
+                check_segment(segment, &datagram, |address| address, frame);
+            }
             let Some(found) = ordinary::ipv6(at_frame, bytes) else { return false };
             let datagram = ipv6::ipv6(at_ip, &mut linear).expect("a datagram");
+            assert_eq!(segment.is_some(), datagram.protocol == protocol::TCP);
             assert_eq!(transport_of(&datagram), Some((found.port, found.kind & KIND)));
             let ends = ordinary::ends6(at_frame).expect("long enough");
             assert_eq!(found.source, datagram.source);
