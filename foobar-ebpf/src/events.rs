@@ -59,27 +59,41 @@ pub fn sample_egress(skb: *mut __sk_buff, cell: u32) -> u32 {
 /// Tells of a request that was answered, if somebody wants to know and the budget allows; else it is not even looked at.
 #[inline(always)]
 pub fn sample_request(look: impl FnOnce() -> RequestEvent) {
-    let Some(sampling) = SAMPLING.get_ptr_mut(0) else {
+    let Some(sampling) = SAMPLING.get_ptr(0) else {
         return;
     };
     // SAFETY: the element of an array map lives as long as the map.
-    let sampling = unsafe { &mut *sampling };
-    if sampling.requests == 0 {
-        return;
+    if unsafe { (*sampling).requests } != 0 {
+        // SAFETY: both are 24 plain bytes.
+        let [_, first, second]: [u64; 3] = unsafe { core::mem::transmute(look()) };
+        tell_request(first, second);
     }
-    let request = look();
+}
+
+/// Tells of this request: what [`RequestEvent`] holds behind the time. A function of its own, so that the usual way is short.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn tell_request(first: u64, second: u64) -> u32 {
+    let Some(sampling) = SAMPLING.get_ptr_mut(0) else {
+        return 0;
+    };
+    // SAFETY: as above; a helper without arguments; 24 plain bytes.
+    let (sampling, request) = unsafe {
+        let words = [bpf_ktime_get_coarse_ns(), first, second];
+        (&mut *sampling, core::mem::transmute::<[u64; 3], RequestEvent>(words))
+    };
     if sampling.request_port != 0 && sampling.request_port != request.port {
-        return;
+        return 0;
     }
     let Some(mut slot) = EVENTS.reserve::<RequestEvent>(0) else {
         failures::tell_lost_event(failures::count(LOST));
-        return;
+        return 0;
     };
-    // As above.
+    // Two CPUs may take the same token: the budget is a bound for the reader, not an account. But it must not wrap around.
     sampling.requests = sampling.requests.saturating_sub(1);
-    // SAFETY: a helper without arguments.
-    slot.write(RequestEvent { time_ns: unsafe { bpf_ktime_get_coarse_ns() }, ..request });
+    slot.write(request);
     slot.submit(BPF_RB_NO_WAKEUP as u64);
+    1
 }
 
 #[inline(always)]
@@ -103,7 +117,7 @@ fn sample(cell: Cell, look: impl FnOnce() -> Seen) -> u32 {
         failures::tell_lost_event(failures::count(LOST));
         return 0;
     };
-    // Two CPUs may take the same token: the budget is a bound for the reader, not an account. But it must not wrap around.
+    // As above.
     *budget = budget.saturating_sub(1);
     slot.write(event(&policy, &seen, cell));
     slot.submit(BPF_RB_NO_WAKEUP as u64);
