@@ -9,7 +9,7 @@ use foobar_common::{
     counters::Transport,
     event::TRACE_MAGIC,
     parse::{
-        Datagram, ethernet, ipv4, ipv6, protocol,
+        Datagram, ethernet, ipv4, ipv6, ordinary, protocol,
         transport::{self, Tcp, flag},
     },
     reason::Reason,
@@ -25,8 +25,10 @@ use crate::{
     flows,
     frame::Leaving,
     maps::EGRESS_COUNTERS,
+    observe,
     policy::Policy,
     run::Run,
+    segment::{self, Segment},
     settings,
     verdict::because,
 };
@@ -34,21 +36,43 @@ use crate::{
 /// Leave it to the next program (`TCX_NEXT`; for a classifier, "unspecified").
 const NEXT: i32 = -1;
 
-/// Remembers and judges a packet, counts it, and says what the kernel shall do with it.
+/// Remembers and judges a packet, counts it, and says what the kernel shall do with it. Where ports are observed, this program shows the
+/// observers what passes: one more would read all headers again.
 #[inline(always)]
-pub fn entry(context: &TcContext) -> i32 {
+pub fn entry<const OBSERVES: bool>(context: &TcContext) -> i32 {
     let policy = Policy::current();
     let skb = context.skb.skb;
     if settings::trace_egress() != 0 {
         return traced(&policy, skb);
     }
     let frame = Leaving::as_it_is(skb);
-    let cell = judge(&Run::live(), &policy, skb, &frame);
-    let pass = account::count(&EGRESS_COUNTERS, &policy, cell, frame.bytes as u64);
+    let segment = match answer(&policy, &frame) {
+        Some((found, port)) => {
+            finish(&policy, skb, &frame, because(Reason::EgressServed, Transport::Tcp));
+            if OBSERVES { Some(Segment::of(&found, false, port)) } else { None }
+        }
+        None => {
+            let cell = Run::live().unpack(judge_leaving(skb, policy.active(), 0));
+            if !finish(&policy, skb, &frame, cell) {
+                return TC_ACT_SHOT;
+            }
+            if OBSERVES { segment::odd(skb, false) } else { None }
+        }
+    };
+    if let Some(segment) = segment {
+        observe::leaving(skb, &segment);
+    }
+    NEXT
+}
+
+/// Counts a packet, and tells of it if somebody wants to know. Whether it passes.
+#[inline(always)]
+fn finish(policy: &Policy, skb: *mut __sk_buff, frame: &Leaving, cell: Cell) -> bool {
+    let pass = account::count(&EGRESS_COUNTERS, policy, cell, frame.bytes as u64);
     if policy.sampled() != 0 {
         events::sample_egress(skb, cell.0);
     }
-    action(pass)
+    pass
 }
 
 /// In an instance of `replay`: the same, with the finding left in `__sk_buff.cb`.
@@ -59,7 +83,13 @@ fn traced(policy: &Policy, skb: *mut __sk_buff) -> i32 {
     let jiffies = context.cb[2] as u64 | (context.cb[3] as u64) << 32;
     let run = Run::traced(context.cb[1], jiffies);
     let frame = Leaving::as_it_is(skb);
-    let cell = judge(&run, policy, skb, &frame);
+    let cell = match answer(policy, &frame) {
+        Some(_) => because(Reason::EgressServed, Transport::Tcp),
+        None => {
+            let (flags, jiffies) = run.parts();
+            run.unpack(judge_leaving(skb, policy.active() | flags << 8, jiffies))
+        }
+    };
     let pass = if run.may_write() {
         account::count(&EGRESS_COUNTERS, policy, cell, frame.bytes as u64)
     } else {
@@ -67,31 +97,16 @@ fn traced(policy: &Policy, skb: *mut __sk_buff) -> i32 {
     };
     context.cb[0] = TRACE_MAGIC + 1;
     context.cb[4] = cell.counter() as u32 | (run.class() as u32) << 16;
-    action(pass)
-}
-
-#[inline(always)]
-fn action(pass: bool) -> i32 {
     if pass { NEXT } else { TC_ACT_SHOT }
 }
 
-/// The verdict and its reason.
+/// An ordinary segment from a served port that opens nothing, as almost all that a server sends, and what its port means.
 #[inline(always)]
-fn judge(run: &Run, policy: &Policy, skb: *mut __sk_buff, frame: &Leaving) -> Cell {
-    if is_answer(policy, frame) {
-        return because(Reason::EgressServed, Transport::Tcp);
-    }
-    let (flags, jiffies) = run.parts();
-    run.unpack(judge_leaving(skb, policy.active() | flags << 8, jiffies))
-}
-
-/// Whether this is an ordinary segment from a served port that opens nothing, as almost all that a server sends. If not, or if it is not
-/// read here, the other way finds out.
-#[inline(always)]
-fn is_answer(policy: &Policy, frame: &Leaving) -> bool {
-    let Some(segment) = frame.ordinary_segment() else { return false };
-    policy.port_of(PORTS_TCP as u64 + segment.source_port as u64).flags & PORT_SERVED != 0
-        && segment.flags & (flag::SYN | flag::ACK) != flag::SYN
+fn answer<'p>(policy: &'p Policy, frame: &Leaving) -> Option<(ordinary::Segment, &'p PortEntry)> {
+    let segment = frame.ordinary_segment()?;
+    let port = policy.port_of(PORTS_TCP as u64 + segment.source_port as u64);
+    let opens = segment.flags & (flag::SYN | flag::ACK) == flag::SYN;
+    if port.flags & PORT_SERVED != 0 && !opens { Some((segment, port)) } else { None }
 }
 
 /// What leaves otherwise, in the generation (bit 0) and with the flags of the run (bits 8 to 31) that `what` holds. Returns [`Run::pack`]. A

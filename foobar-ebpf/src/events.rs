@@ -7,7 +7,10 @@ use aya_ebpf::{
 use foobar_common::{
     event::{PacketEvent, RequestEvent},
     failures::EVENTS as LOST,
-    parse::summary::{Summary, summary},
+    parse::{
+        Cursor, Frame,
+        summary::{Summary, fill},
+    },
     tables::{Cell, SAMPLE_DROPS, SAMPLE_PASSES},
 };
 
@@ -36,24 +39,51 @@ struct Seen {
 #[inline(never)]
 pub fn sample_ingress(context: *mut xdp_md, cell: u32) -> u32 {
     sample(Cell(cell), || {
-        let mut frame = Arriving::new(context);
-        let (summary, _) = summary(frame.cursor(), &mut frame);
+        let mut summary = Summary::default();
+        let bytes = read_arriving(context, &mut summary);
         // SAFETY: the context is the one that the kernel passed.
         let interface = unsafe { (*context).ingress_ifindex };
-        Seen { summary, bytes: frame.whole() as u32, interface, direction: INGRESS }
+        Seen { summary, bytes, interface, direction: INGRESS }
     })
 }
 
-/// Tells of a leaving packet.
+/// Tells of a leaving packet. A global function: the kernel verifies it once, and not for each verdict.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn sample_egress(skb: *mut __sk_buff, cell: u32) -> u32 {
+pub extern "C" fn sample_egress(skb: *mut __sk_buff, cell: u32) -> u32 {
     sample(Cell(cell), || {
-        let mut frame = Leaving::new(skb);
-        let (summary, _) = summary(frame.cursor(), &mut frame);
+        let mut summary = Summary::default();
+        let bytes = read_leaving(skb, &mut summary);
         // SAFETY: the context is the one that the kernel passed.
         let interface = unsafe { (*skb).ifindex };
-        Seen { summary, bytes: frame.bytes, interface, direction: EGRESS }
+        Seen { summary, bytes, interface, direction: EGRESS }
     })
+}
+
+/// Reads a frame that arrives. Gives back its bytes. A global function, as the next: it is verified apart from what is done with what it reads.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn read_arriving(context: *mut xdp_md, into: *mut Summary) -> u32 {
+    let mut frame = Arriving::new(context);
+    read(frame.cursor(), &mut frame, into);
+    frame.whole() as u32
+}
+
+/// Reads a frame that leaves. Gives back its bytes.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn read_leaving(skb: *mut __sk_buff, into: *mut Summary) -> u32 {
+    let mut frame = Leaving::new(skb);
+    read(frame.cursor(), &mut frame, into);
+    frame.bytes
+}
+
+#[inline(always)]
+fn read(cursor: Cursor, frame: &mut impl Frame, into: *mut Summary) {
+    if !into.is_null() {
+        // As far as it can be read. SAFETY: the caller passes a summary; the verifier knows its size by the type.
+        let _ = fill(unsafe { &mut *into }, cursor, frame);
+    }
 }
 
 /// Tells of a request that was answered, if somebody wants to know and the budget allows; else it is not even looked at.

@@ -3,7 +3,7 @@
 //! ```text
 //! ingress (XDP):  parse -> classify source -> classify port -> cell -> verdict -> account
 //! egress  (TCX):  parse -> remember the flow -> egress rules -> account
-//! observe (TCX, both ways, observed ports only):  parse -> what the port speaks -> statistics
+//! observe (TCX: a program for what arrives, the end of egress for what leaves; observed ports only):  what the port speaks -> statistics
 //! ```
 //!
 //! In the order in which a packet meets them:
@@ -73,19 +73,19 @@ fn ingress(context: XdpContext) -> u32 {
 /// Every packet that leaves through an interface.
 #[classifier]
 fn egress(context: TcContext) -> i32 {
-    egress::entry(&context)
+    egress::entry::<false>(&context)
+}
+
+/// The same where a port is observed.
+#[classifier]
+fn egress_observing(context: TcContext) -> i32 {
+    egress::entry::<true>(&context)
 }
 
 /// Every packet that was let in, where a port is observed.
 #[classifier]
 fn observe_ingress(context: TcContext) -> i32 {
     observe::arriving(&context)
-}
-
-/// Every packet that leaves, where a port is observed.
-#[classifier]
-fn observe_egress(context: TcContext) -> i32 {
-    observe::leaving(&context)
 }
 
 /// A TCP socket changed its state.

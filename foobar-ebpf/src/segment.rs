@@ -4,7 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use foobar_common::{
     observe::ConnectionKey,
     parse::{Address6, ethernet, ordinary, protocol, transport::flag},
-    tables::PORTS_TCP,
+    tables::{PORTS_TCP, PortEntry},
 };
 
 use crate::{frame::Leaving, policy::Policy};
@@ -22,6 +22,8 @@ pub struct Segment {
     pub connection: ConnectionKey,
     /// Where the statistics of its port are.
     pub slot: u32,
+    /// What its port means: [`PortEntry::flags`].
+    pub port: u32,
     /// Low eight flags of the TCP header.
     pub flags: u32,
     /// Sequence number of the first byte of the payload (of the SYN in a segment that opens).
@@ -35,8 +37,9 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// The segment that was found in a packet; `port` is that of this server.
     #[inline(always)]
-    fn of(found: &ordinary::Segment, arrives: bool) -> Self {
+    pub fn of(found: &ordinary::Segment, arrives: bool, port: &PortEntry) -> Self {
         let (from, to) = (found.source_port as u64, found.destination_port as u64);
         let connection = if arrives {
             ConnectionKey { local: found.destination, remote: found.source, ports: to | from << 16 }
@@ -45,7 +48,8 @@ impl Segment {
         };
         Segment {
             connection,
-            slot: 0,
+            slot: port.slot as u32,
+            port: port.flags as u32,
             flags: found.flags as u32,
             sequence: found.sequence,
             acknowledged: found.acknowledged,
@@ -54,16 +58,12 @@ impl Segment {
         }
     }
 
-    /// As what its port is observed, if this segment has something to tell: [`PORT_HTTP`], [`PORT_TLS`].
+    /// Whether it has something to tell, and its port is observed so: [`foobar_common::tables::PORT_HTTP`] or
+    /// [`foobar_common::tables::PORT_TLS`].
     #[inline(always)]
-    pub fn observed(&mut self) -> u8 {
-        if self.length == 0 && !self.has(flag::SYN | flag::FIN | flag::RST) {
-            return 0;
-        }
-        let policy = Policy::current();
-        let entry = policy.port_of(PORTS_TCP as u64 + (self.connection.ports & 0xffff));
-        self.slot = entry.slot as u32;
-        entry.flags
+    pub fn tells(&self, observed: u8) -> bool {
+        self.port & observed as u32 != 0
+            && (self.length != 0 || self.has(flag::SYN | flag::FIN | flag::RST))
     }
 
     /// Whether one of these TCP flags is set.
@@ -73,50 +73,45 @@ impl Segment {
     }
 }
 
-/// Reads the headers; `None` for what is no TCP segment. `arrives`: whose addresses are this server's.
+/// Reads the headers of what arrives; `None` for what is no TCP segment.
 #[inline(always)]
-pub fn segment(skb: *mut __sk_buff, arrives: bool) -> Option<Segment> {
+pub fn arriving(skb: *mut __sk_buff) -> Option<Segment> {
     let frame = Leaving::as_it_is(skb);
     if let Some(found) = frame.ordinary_segment() {
-        return Some(Segment::of(&found, arrives));
+        let policy = Policy::current();
+        let port = policy.port_of(PORTS_TCP as u64 + found.destination_port as u64);
+        return Some(Segment::of(&found, true, port));
     }
-    if frame.is_plain_udp() {
+    odd(skb, true)
+}
+
+/// Reads the headers of what is not ordinary; `arrives`: whose addresses are this server's.
+#[inline(always)]
+pub fn odd(skb: *mut __sk_buff, arrives: bool) -> Option<Segment> {
+    if Leaving::as_it_is(skb).is_plain_udp() {
         return None;
     }
     let mut odd = Segment::default();
-    let is_read = if arrives { odd_arriving(skb, &mut odd) } else { odd_leaving(skb, &mut odd) };
-    if is_read != 0 { Some(odd) } else { None }
+    if odd_segment(skb, &mut odd, arrives as u32) != 0 { Some(odd) } else { None }
 }
 
-/// Reads a segment that arrives and is not ordinary. Gives back whether there is one, 0 or 1. A global function, as the next: the
-/// kernel verifies it once, and the usual way stays short.
+/// Reads a segment that is not ordinary. Gives back whether there is one, 0 or 1. A global function: the kernel verifies it once, and the usual way
+/// stays short.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn odd_arriving(skb: *mut __sk_buff, segment: *mut Segment) -> u32 {
-    odd(skb, segment, true)
-}
-
-/// The same for one that leaves.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn odd_leaving(skb: *mut __sk_buff, segment: *mut Segment) -> u32 {
-    odd(skb, segment, false)
-}
-
-#[inline(always)]
-fn odd(skb: *mut __sk_buff, segment: *mut Segment, arrives: bool) -> u32 {
+pub extern "C" fn odd_segment(skb: *mut __sk_buff, segment: *mut Segment, arrives: u32) -> u32 {
     if segment.is_null() {
         return 0;
     }
-    let Some(found) = any_segment(skb, arrives) else { return 0 };
+    let Some(found) = any(skb, arrives != 0) else { return 0 };
     // SAFETY: the caller passes a segment of its own; the verifier knows its size by the type.
     unsafe { *segment = found };
     1
 }
 
-/// A segment behind VLAN tags, IP options, or hop-by-hop options.
+/// Any segment, also behind VLAN tags, IP options, or hop-by-hop options.
 #[inline(always)]
-fn any_segment(skb: *mut __sk_buff, arrives: bool) -> Option<Segment> {
+fn any(skb: *mut __sk_buff, arrives: bool) -> Option<Segment> {
     let frame = Leaving::new(skb);
     let mut cursor = frame.cursor();
     let start = cursor.position();
@@ -163,7 +158,9 @@ fn any_segment(skb: *mut __sk_buff, arrives: bool) -> Option<Segment> {
     let tcp_at = (cursor.position() - start) as u32;
     let tcp = cursor.peek::<20>().ok()?;
     let found = ordinary::segment(source, destination, tcp, tcp_at, end)?;
-    Some(Segment::of(&found, arrives))
+    let local = if arrives { found.destination_port } else { found.source_port };
+    let policy = Policy::current();
+    Some(Segment::of(&found, arrives, policy.port_of(PORTS_TCP as u64 + local as u64)))
 }
 
 /// The end of a datagram that starts at `at`, by its own length field; large segments of the kernel's own have 0 there.

@@ -31,7 +31,7 @@ const WORKLOADS: [(&str, u32, &str); 5] = [
     ("TLS connection with one request", 200, "h2load --h1 -c200 -n200 https://192.0.2.1/"),
 ];
 
-const NAMES: [&str; 2] = ["observe_ingress", "observe_egress"];
+const NAMES: [&str; 2] = ["observe_ingress", "egress"];
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/accuracy.md");
 const BEGIN: &str = "<!-- cost: written by tests/tests/accuracy_cost.rs -->\n";
 const END: &str = "<!-- end of cost -->\n";

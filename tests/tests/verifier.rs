@@ -95,7 +95,7 @@ fn every_feature_together_stays_below_the_ceiling() {
     let facts = engine.programs().to_vec();
     drop(engine);
     server.enter(|| detach(&tag.bpf_dir())).unwrap_or_else(|error| panic!("{error}"));
-    let programs = ["ingress", "egress", "observe_ingress", "observe_egress"];
+    let programs = ["ingress", "egress_observing", "observe_ingress"];
     let tracing = ["sock_state", "tcp_retransmit", "tcp_receive_reset", "tcp_send_reset"];
     check("filter", &facts, &[&programs[..], &tracing].concat());
 }

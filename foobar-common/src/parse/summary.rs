@@ -4,6 +4,7 @@ use super::{Cursor, Datagram, Frame, ethernet, ipv4, ipv6, protocol, transport, 
 use crate::reason::Reason;
 
 /// What a frame says of itself, as far as it could be read. Addresses and ports are in network byte order.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// 4 or 6; 0 if the frame is not IP.
@@ -21,25 +22,33 @@ pub struct Summary {
 
 /// Reads as much as there is; what cannot be read stays 0. `Err` tells where it ended, the summary what was seen till then.
 #[inline(always)]
-pub fn summary(mut cursor: Cursor, frame: &mut impl Frame) -> (Summary, Result<(), Reason>) {
+pub fn summary(cursor: Cursor, frame: &mut impl Frame) -> (Summary, Result<(), Reason>) {
     let mut summary = Summary::default();
-    let result = fill(&mut summary, &mut cursor, frame);
+    let result = fill(&mut summary, cursor, frame);
     (summary, result)
 }
 
+/// The same into a summary of which all is 0.
+///
+/// # Errors
+/// Where it ended.
 #[inline(always)]
-fn fill(summary: &mut Summary, cursor: &mut Cursor, frame: &mut impl Frame) -> Result<(), Reason> {
-    let ethernet = ethernet::ethernet(cursor)?;
+pub fn fill(
+    summary: &mut Summary,
+    mut cursor: Cursor,
+    frame: &mut impl Frame,
+) -> Result<(), Reason> {
+    let ethernet = ethernet::ethernet(&mut cursor)?;
     match ethernet.protocol {
         ethernet::IPV4 => {
-            let datagram = ipv4::ipv4(*cursor, frame)?;
+            let datagram = ipv4::ipv4(cursor, frame)?;
             summary.ip_version = 4;
             summary.source[0] = datagram.source;
             summary.destination[0] = datagram.destination;
             ports(summary, &datagram)
         }
         ethernet::IPV6 => {
-            let datagram = ipv6::ipv6(*cursor, frame)?;
+            let datagram = ipv6::ipv6(cursor, frame)?;
             summary.ip_version = 6;
             summary.source = words(datagram.source);
             summary.destination = words(datagram.destination);

@@ -80,7 +80,7 @@ impl Existing {
                         }),
                     )
                 }
-                (Role::Egress | Role::ObserveEgress, Place::TcxEgress(ifindex))
+                (Role::Egress, Place::TcxEgress(ifindex))
                 | (Role::ObserveIngress, Place::TcxIngress(ifindex)) => (ifindex, runs(ifindex)),
                 _ => return Err(foreign(&path, "a link of another kind")),
             };

@@ -70,7 +70,7 @@ pub struct Attachment {
     pub interface: String,
     /// Its index.
     pub ifindex: u32,
-    /// `ingress`, `egress`, `observe_ingress` or `observe_egress`.
+    /// `ingress`, `egress` or `observe_ingress`.
     pub program: &'static str,
     /// How it is attached.
     pub mode: Mode,
@@ -86,16 +86,9 @@ pub struct Attachment {
     pub link_id: Option<u32>,
 }
 
-/// Whether some interface has both programs that read packets for what is observed: one direction alone tells of no request.
+/// Whether packets are read for what is observed on some interface. What leaves is: it takes what arrives as well to tell of a request.
 pub fn reads_packets(attachments: &[Attachment]) -> bool {
-    let runs = |role: Role, ifindex: u32| {
-        attachments
-            .iter()
-            .any(|one| one.program == role.name() && one.ifindex == ifindex && one.attached)
-    };
-    attachments.iter().any(|one| {
-        runs(Role::ObserveIngress, one.ifindex) && runs(Role::ObserveEgress, one.ifindex)
-    })
+    attachments.iter().any(|one| one.program == Role::ObserveIngress.name() && one.attached)
 }
 
 /// A link that was made or found.

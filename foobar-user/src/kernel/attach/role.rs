@@ -11,18 +11,15 @@ use crate::kernel::{folders::Folders, netlink::clsact::Seat};
 pub(in crate::kernel) enum Role {
     /// Filters what arrives (XDP).
     Ingress,
-    /// Filters what leaves (TCX, or clsact on older kernels).
+    /// Filters what leaves, and observes it where something is observed (TCX, or clsact on older kernels).
     Egress,
     /// Observes what arrives (TCX or clsact).
     ObserveIngress,
-    /// Observes what leaves (TCX or clsact).
-    ObserveEgress,
 }
 
 impl Role {
     /// Every program, in the order in which they are attached: nothing comes in before what leaves is remembered.
-    pub const ALL: [Role; 4] =
-        [Role::ObserveEgress, Role::ObserveIngress, Role::Egress, Role::Ingress];
+    pub const ALL: [Role; 3] = [Role::ObserveIngress, Role::Egress, Role::Ingress];
 
     /// Name of the program, and the word used in metrics and JSON.
     pub const fn name(self) -> &'static str {
@@ -30,13 +27,12 @@ impl Role {
             Role::Ingress => "ingress",
             Role::Egress => "egress",
             Role::ObserveIngress => "observe_ingress",
-            Role::ObserveEgress => "observe_egress",
         }
     }
 
     /// Whether it is there only where something is observed.
     pub const fn observes(self) -> bool {
-        matches!(self, Role::ObserveIngress | Role::ObserveEgress)
+        matches!(self, Role::ObserveIngress)
     }
 
     /// The role of a pinned link, by the name of its pin; `None` for a tracing program's.
@@ -55,7 +51,7 @@ impl Role {
         match self {
             Role::Ingress => None,
             Role::ObserveIngress => Some(bpf_attach_type::BPF_TCX_INGRESS),
-            Role::Egress | Role::ObserveEgress => Some(bpf_attach_type::BPF_TCX_EGRESS),
+            Role::Egress => Some(bpf_attach_type::BPF_TCX_EGRESS),
         }
     }
 
@@ -65,7 +61,6 @@ impl Role {
             Role::Ingress => None,
             Role::Egress => Some(Seat::EGRESS),
             Role::ObserveIngress => Some(Seat::OBSERVE_INGRESS),
-            Role::ObserveEgress => Some(Seat::OBSERVE_EGRESS),
         }
     }
 }

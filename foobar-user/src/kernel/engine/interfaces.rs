@@ -63,7 +63,7 @@ impl Engine {
     pub(super) fn release_unused(&mut self, instance: &Instance) -> Result<(), KernelError> {
         let used: Vec<Role> = instance.roles().collect();
         for guarded in self.guarded.values_mut() {
-            if instance.observers_missing().is_some() || !used.iter().any(|role| role.observes()) {
+            if instance.observer_missing().is_some() || !used.iter().any(|role| role.observes()) {
                 guarded.miss(instance);
             }
             for (role, held) in guarded.held.extract_if(.., |role, _| !used.contains(role)) {

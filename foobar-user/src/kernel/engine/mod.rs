@@ -75,7 +75,7 @@ impl Guarded {
 
     /// Notes which observing programs an instance should have and has not.
     fn miss(&mut self, instance: &Instance) {
-        let why = instance.observers_missing();
+        let why = instance.observer_missing();
         let roles = Role::ALL.into_iter().filter(|role| role.observes());
         self.missing = roles.filter_map(|role| Some((role, why?.to_owned()))).collect();
     }

@@ -68,8 +68,8 @@ pub(super) struct Loaded {
     pub messages: Messages,
     pub ingress: OwnedFd,
     pub egress: OwnedFd,
-    /// The programs that observe ports, arriving and leaving, if the policy has use for them, or why they could not be loaded.
-    pub observers: Option<Result<[OwnedFd; 2], String>>,
+    /// The program that observes what arrives at ports, if the policy has use for it, or why nothing is observed: then `egress` does not either.
+    pub observer: Option<Result<OwnedFd, String>>,
     /// The tracing programs, or why one could not be loaded.
     pub tracing: Vec<(&'static str, Result<OwnedFd, String>)>,
     pub facts: Vec<ProgramFacts>,
@@ -106,18 +106,15 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     let messages = Messages::of(&mut ebpf);
     let mut facts = Vec::new();
     let ingress = program(&mut ebpf, "ingress", None, &mut facts)?;
-    let egress = program(&mut ebpf, "egress", None, &mut facts)?;
     let observes = settings.features & feature::OBSERVED != 0 && !settings.trace_egress;
-    let mut observer = |role: Role| program(&mut ebpf, role.name(), None, &mut facts);
-    let mut both = || Ok([observer(Role::ObserveIngress)?, observer(Role::ObserveEgress)?]);
-    // The filter does not depend on them.
-    let observers = observes.then(|| {
-        both().map_err(|error: KernelError| {
-            // With all that there is to mend it, which is too long for a reason.
-            tracing::warn!("the filter works, but HTTP and TLS are not observed: {error:#}");
-            chain(&error)
-        })
-    });
+    let observing = observes.then(|| observing(&mut ebpf, &mut facts));
+    let (egress, observer) = match observing {
+        Some(Ok([leaving, arriving])) => (leaving, Some(Ok(arriving))),
+        refused => (
+            program(&mut ebpf, "egress", None, &mut facts)?,
+            refused.and_then(Result::err).map(Err),
+        ),
+    };
     let kernel = settings.offsets.map_err(str::to_owned).and_then(|_| {
         Btf::from_sys_fs().map_err(|error| format!("the kernel's BTF cannot be read: {error}"))
     });
@@ -137,7 +134,22 @@ pub(super) fn load(settings: &Settings<'_>) -> Result<Loaded, KernelError> {
     let maps = taken
         .map(|(map, name)| Ok((map_name(&name).to_owned(), descriptor(&name, &map)?)))
         .collect::<Result<_, _>>()?;
-    Ok(Loaded { maps, messages, ingress, egress, observers, tracing, facts })
+    Ok(Loaded { maps, messages, ingress, egress, observer, tracing, facts })
+}
+
+/// The programs for what leaves and what arrives where something is observed. The filter does not depend on them: if one is refused, it does
+/// without both.
+fn observing(ebpf: &mut Ebpf, facts: &mut Vec<ProgramFacts>) -> Result<[OwnedFd; 2], String> {
+    let loaded = facts.len();
+    let mut observing = |name: &str| program(ebpf, name, None, facts);
+    let both = observing("egress_observing")
+        .and_then(|leaving| Ok([leaving, observing(Role::ObserveIngress.name())?]));
+    both.map_err(|error| {
+        facts.truncate(loaded);
+        // With all that there is to mend it, which is too long for a reason.
+        tracing::warn!("the filter works, but HTTP and TLS are not observed: {error:#}");
+        chain(&error)
+    })
 }
 
 /// The tables, made by us so that they can be mapped into this process, and pinned for as long as this value lives, unless they are to last: aya

@@ -73,7 +73,7 @@ pub(super) struct Instance {
     messages: Messages,
     ingress: OwnedFd,
     egress: OwnedFd,
-    observers: Option<Result<[OwnedFd; 2], String>>,
+    observer: Option<Result<OwnedFd, String>>,
     pub tracing: Vec<(&'static str, Result<OwnedFd, String>)>,
     pub facts: Vec<ProgramFacts>,
     flow_epoch: u32,
@@ -134,7 +134,7 @@ impl Instance {
             messages: loaded.messages,
             ingress: loaded.ingress,
             egress: loaded.egress,
-            observers: loaded.observers,
+            observer: loaded.observer,
             tracing: loaded.tracing,
             facts: loaded.facts,
             flow_epoch: policy.generation.flow_epoch,
@@ -219,22 +219,21 @@ impl Instance {
 
     /// The programs that this instance has, in the order in which they are attached.
     pub fn roles(&self) -> impl Iterator<Item = Role> + use<> {
-        let observes = matches!(self.observers, Some(Ok(_)));
+        let observes = matches!(self.observer, Some(Ok(_)));
         Role::ALL.into_iter().filter(move |role| observes || !role.observes())
     }
 
     /// Why the programs that observe ports could not be loaded, though the policy has use for them.
-    pub fn observers_missing(&self) -> Option<&str> {
-        self.observers.as_ref()?.as_ref().err().map(String::as_str)
+    pub fn observer_missing(&self) -> Option<&str> {
+        self.observer.as_ref()?.as_ref().err().map(String::as_str)
     }
 
     /// The program of a role.
     pub fn program(&self, role: Role) -> Result<BorrowedFd<'_>, KernelError> {
-        match (role, &self.observers) {
+        match (role, &self.observer) {
             (Role::Ingress, _) => Ok(self.ingress()),
             (Role::Egress, _) => Ok(self.egress()),
-            (Role::ObserveIngress, Some(Ok([arriving, _]))) => Ok(arriving.as_fd()),
-            (Role::ObserveEgress, Some(Ok([_, leaving]))) => Ok(leaving.as_fd()),
+            (Role::ObserveIngress, Some(Ok(arriving))) => Ok(arriving.as_fd()),
             _ => Err(KernelError::new(
                 ErrorKind::Kernel,
                 format!("the program {} was not loaded", role.name()),

@@ -41,8 +41,6 @@ pub(in crate::kernel) struct Seat {
 impl Seat {
     /// Filters what leaves.
     pub const EGRESS: Seat = Seat { hook: EGRESS_HOOK, handle: 0xf00ba };
-    /// Observes what leaves.
-    pub const OBSERVE_EGRESS: Seat = Seat { hook: EGRESS_HOOK, handle: 0xf00bb };
     /// Observes what arrives.
     pub const OBSERVE_INGRESS: Seat = Seat { hook: INGRESS_HOOK, handle: 0xf00bb };
 }
