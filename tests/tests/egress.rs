@@ -11,7 +11,9 @@ use foobar_tests::{
         hosts::{ADMIN, APP, BLOCKED, Host, OTHER_REMOTE, REMOTE, SERVER, WORLD},
         packet::{Packet, ether, ethernet, v4, v6},
     },
-    harness::{Daemon, Lan, Leaks, Nginx, UdpEcho, ask, curl, eventually, ping, tcp_connects},
+    harness::{
+        Daemon, Lan, Leaks, Nginx, UdpEcho, ask, curl, eventually, ping, tcp_connects, try_run,
+    },
     programs::{CompiledPolicy, Programs},
 };
 
@@ -266,6 +268,37 @@ protocols = ["tcp", "udp"]
 action = "allow"
 "#;
 
+/// Sends frames of 5,000 bytes whose linear part is the Ethernet header alone, as a sender with PACKET_VNET_HDR may choose (packet(7)): IPv4 and IPv6,
+/// TCP and UDP, each to a port that the rule names and to one that it does not.
+const SHORT_LINEAR_PART: &str = r#"
+import errno, socket, struct
+SOL_PACKET, PACKET_VNET_HDR, BYTES = 263, 15, 4900
+out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+out.bind(("eth0", 0))
+out.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+# No segmentation, no checksum to fill in: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset.
+vnet = struct.pack("=BBHHHH", 0, 0, 14, 0, 0, 0)
+macs = bytes(12)
+for protocol in (6, 17):
+    for port in (80, 81):
+        ports = struct.pack("!HH", 45000, port)
+        if protocol == 6:
+            head = ports + struct.pack("!IIBBHHH", 1, 1, 5 << 4, 0x10, 512, 0, 0)
+        else:
+            head = ports + struct.pack("!HH", BYTES, 0)
+        transport = head + bytes(BYTES - len(head))
+        v4 = struct.pack("!BBHHHBBH", 0x45, 0, 20 + BYTES, 7, 0, 64, protocol, 0)
+        v4 += socket.inet_aton("192.0.2.1") + socket.inet_aton("192.0.2.20")
+        v6 = struct.pack("!IHBB", 6 << 28, BYTES, protocol, 64)
+        v6 += socket.inet_pton(socket.AF_INET6, "2001:db8::1") + socket.inet_pton(socket.AF_INET6, "2001:db8::20")
+        for kind, ip in ((0x0800, v4), (0x86dd, v6)):
+            try:
+                out.send(vnet + macs + struct.pack("!H", kind) + ip + transport)
+            except OSError as error:
+                # The sender is told that it was dropped.
+                if error.errno != errno.ENOBUFS: raise
+"#;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOST: Duration = Duration::from_millis(400);
 
@@ -333,4 +366,33 @@ fn a_real_server_is_kept_in() {
     assert!(denied[0] >= 4.0, "{denied:?}");
     let allowed = daemon.scrape().sum("foobar_egress_rule_packets_total", &[("rule", "neighbour")]);
     assert!(allowed >= 10.0, "two pages and two answers: {allowed} packets");
+}
+
+#[test]
+fn headers_outside_of_the_linear_part_are_read() {
+    let _leaks = Leaks::watch();
+    let lan = Lan::new();
+    let server = &lan.server;
+    let mut command = server.command("ip");
+    let large = try_run(command.args(["link", "set", "eth0", "mtu", "9000"]));
+    assert_eq!(large.code, Some(0), "{}", large.text());
+    let daemon = Daemon::start(server, &format!("{LISTS}{NEIGHBOUR}"));
+    let counted = || {
+        let page = daemon.scrape();
+        let denied = |transport| {
+            let labels = [("transport", transport), ("reason", "egress_denied")];
+            page.sum("foobar_egress_dropped_packets_total", &labels)
+        };
+        let allowed = page.sum("foobar_egress_rule_packets_total", &[("rule", "neighbour")]);
+        [denied("tcp"), denied("udp"), allowed]
+    };
+    let [tcp, udp, allowed] = counted();
+    let mut command = server.command("python3");
+    let sent = try_run(command.args(["-c", SHORT_LINEAR_PART]));
+    assert_eq!(sent.code, Some(0), "{}", sent.text());
+    let expected = [tcp + 2.0, udp + 2.0, allowed + 4.0];
+    eventually("the frames to be counted", PATIENCE, || {
+        let now = counted();
+        if now == expected { Ok(()) } else { Err((now, expected)) }
+    });
 }
