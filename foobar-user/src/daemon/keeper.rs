@@ -148,7 +148,6 @@ impl Keeper {
                     if received == 0 || self.answer(batch.drain(..)) {
                         return;
                     }
-                    self.settle();
                 }
             }
         }

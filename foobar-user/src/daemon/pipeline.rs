@@ -86,15 +86,6 @@ impl Keeper {
         done
     }
 
-    /// Takes the wait that the next change would begin with (8 to 20 ms, until no packet can be in the middle of the tables that it
-    /// writes), now that everybody is answered.
-    pub fn settle(&self) {
-        if let Err(problem) = self.shared.with_engine(Engine::settle) {
-            // The next change waits itself, and tells what fails then.
-            debug!("cannot wait for running programs: {problem:#}");
-        }
-    }
-
     fn try_put_in_force(&mut self, intent: Intent, fit: Fit, durability: Durability) -> Result<()> {
         let compiled = self.tables.compile(&intent).context("the policy does not fit")?;
         match self.disk.save(intent.state()) {

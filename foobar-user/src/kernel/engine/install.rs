@@ -61,8 +61,8 @@ pub struct Installed {
 impl Engine {
     /// Puts another policy in force. When this returns, every packet that arrives is judged by it.
     ///
-    /// A flip takes well below a millisecond, but the next one waits until no packet can still be in the middle of the tables that
-    /// it writes (8 to 20 ms): [`Engine::settle`] takes that wait when there is time for it.
+    /// A flip itself takes a few milliseconds at most, but tables are not written as long as a packet can be in the middle of them: 8 to 20 ms
+    /// after the flip before, which run while the next change is compiled and written to disk.
     ///
     /// # Errors
     /// If the kernel refuses; the old policy is in force then.
@@ -81,18 +81,10 @@ impl Engine {
         };
         if new_epoch {
             // Again, because the old policy may have written over some in between.
-            self.settle()?;
+            self.instance.settle()?;
             self.learn(policy)?;
         }
         Ok(Installed { how, total: start.elapsed(), notes })
-    }
-
-    /// Waits until the next [`Engine::install`] need not.
-    ///
-    /// # Errors
-    /// If the kernel cannot wait.
-    pub fn settle(&mut self) -> Result<(), KernelError> {
-        self.instance.settle()
     }
 
     /// Enters the open connections under the epoch of a policy.

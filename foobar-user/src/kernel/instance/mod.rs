@@ -29,7 +29,7 @@ use super::{
     folders::{self, Folders},
     messages::Messages,
     observed,
-    sys::{map, memory::Region, object, rcu},
+    sys::{map, memory::Region, object, rcu::Leaving},
 };
 use crate::policy::compile::Compiled;
 
@@ -66,8 +66,8 @@ pub(super) struct Instance {
     features: u32,
     capacities: Capacities,
     active: u32,
-    /// No program reads the other generation any more.
-    settled: bool,
+    /// The wait for programs that may still read the other generation; `None` if no program does any more.
+    leaving: Option<Leaving>,
     root: Region,
     maps: BTreeMap<String, OwnedFd>,
     messages: Messages,
@@ -128,7 +128,7 @@ impl Instance {
             features: policy.features,
             capacities,
             active: 0,
-            settled: true,
+            leaving: None,
             root,
             maps: loaded.maps,
             messages: loaded.messages,
@@ -161,22 +161,24 @@ impl Instance {
         self.settle()?;
         let next = 1 - self.active;
         self.write(next, policy)?;
-        self.settled = false;
         self.root.word(offset_of!(Root, active)).store(next, Ordering::Release);
         // Out of this CPU's store buffer: whoever is told of the change meets it.
         fence(Ordering::SeqCst);
+        self.leaving = Some(Leaving::begin());
         self.active = next;
         self.flow_epoch = policy.generation.flow_epoch;
         Ok(())
     }
 
     /// Waits for the programs that began before the last flip and may still read the other generation, which the next flip
-    /// writes. Returns at once if that was done.
+    /// writes. The wait began with the flip, so most of it is over when the next change is compiled and on disk.
     pub fn settle(&mut self) -> Result<(), KernelError> {
-        if !self.settled {
-            rcu::wait_for_programs()
-                .map_err(|error| KernelError::call("cannot wait for running programs", error))?;
-            self.settled = true;
+        if let Some(leaving) = self.leaving.take()
+            && let Err(error) = leaving.end()
+        {
+            // They may still be there: whoever comes next waits again.
+            self.leaving = Some(Leaving::default());
+            return Err(KernelError::call("cannot wait for running programs", error));
         }
         Ok(())
     }
