@@ -1,6 +1,6 @@
 //! Policies that are measured.
 
-use std::{fmt::Write as _, net::IpAddr, path::Path};
+use std::{fmt::Write as _, net::IpAddr, path::Path, sync::Arc};
 
 use anyhow::{Result, anyhow};
 use foobar_tests::frames::hosts::SERVER;
@@ -90,7 +90,7 @@ impl Measured {
             Config::parse(text, Path::new("bench.toml")).map_err(|error| anyhow!("{error}"))?;
         let mut lists = Lists::from_config(&loaded.config);
         lists
-            .replace_set(ListKind::Allow, "customers", prefixes::set(customers))
+            .replace_set(ListKind::Allow, "customers", Arc::new(prefixes::set(customers)))
             .map_err(|error| anyhow!("{error}"))?;
         let own = vec![IpAddr::V4(SERVER.v4), IpAddr::V6(SERVER.v6)];
         let policy = Policy::new(&loaded.config, lists, own, 1, 1);

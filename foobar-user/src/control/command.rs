@@ -1,5 +1,7 @@
 //! What the server hands to the daemon's owner task (the keeper), and the way back.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -91,7 +93,7 @@ pub enum Edit {
     /// It holds these and no others.
     Replace(Vec<Entry>),
     /// It holds these and no others, and none has a comment or a lifetime: a million of them need no more room.
-    ReplaceSet(PrefixSet),
+    ReplaceSet(Arc<PrefixSet>),
 }
 
 /// The keeper's letter box.

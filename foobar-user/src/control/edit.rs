@@ -1,6 +1,9 @@
 //! A change of a list as it came, understood: all of it or nothing, with every mistake named at once.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use super::{Refusal, api::ListEdit, command::Edit};
 use crate::policy::{
@@ -42,7 +45,7 @@ pub fn understand(action: &str, wanted: &ListEdit) -> Result<(Edit, Vec<String>)
     let edit = match action {
         "add" => Edit::Add(detailed(set)),
         "remove" => Edit::Remove(set.iter().collect()),
-        _ if comment.is_none() && expires_at.is_none() => Edit::ReplaceSet(set),
+        _ if comment.is_none() && expires_at.is_none() => Edit::ReplaceSet(Arc::new(set)),
         _ => Edit::Replace(detailed(set)),
     };
     Ok((edit, notes))

@@ -1,6 +1,8 @@
 //! Changes of lists by operators: those that wait at the same time are put in force together, each with a generation of its
 //! own, and each is refused or done on its own.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -158,7 +160,7 @@ fn edit_lists(intent: &mut Intent, request: &EditRequest) -> Answer {
         }
         Edit::ReplaceSet(set) => {
             let before = intent.lists.clone();
-            let replaced = intent.lists.replace_set(*kind, name, set.clone())?;
+            let replaced = intent.lists.replace_set(*kind, name, Arc::clone(set))?;
             (edited.added, edited.removed) = (replaced.added, replaced.removed);
             let old = before.get(*kind, name)?.overlay();
             let new = intent.lists.get(*kind, name)?.overlay();
@@ -197,7 +199,7 @@ pub(super) fn named(total: usize, entries: impl Iterator<Item = String>) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, sync::Arc};
+    use std::path::Path;
 
     use super::*;
     use crate::{
@@ -280,10 +282,12 @@ mod tests {
     fn a_list_that_is_replaced_by_what_it_holds_changes_once() {
         let mut intent = intent();
         let set = || ["198.51.100.0/24", "2001:db8::/32"].map(prefix).into_iter().collect();
-        let edited = edit_lists(&mut intent, &request("admins", Edit::ReplaceSet(set()))).unwrap();
+        let edited =
+            edit_lists(&mut intent, &request("admins", Edit::ReplaceSet(Arc::new(set())))).unwrap();
         assert_eq!((edited.generation, edited.added, edited.removed), (8, 0, 0));
         assert!(intent.lists.get(ListKind::Allow, "admins").unwrap().is_changed());
-        let edited = edit_lists(&mut intent, &request("admins", Edit::ReplaceSet(set()))).unwrap();
+        let edited =
+            edit_lists(&mut intent, &request("admins", Edit::ReplaceSet(Arc::new(set())))).unwrap();
         assert_eq!(edited.generation, 8);
     }
 

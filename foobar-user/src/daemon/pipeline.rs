@@ -1,5 +1,7 @@
 //! The one way of a change: compile → persist → install → publish. What fails before the end leaves everything as it was.
 
+use std::thread;
+
 use anyhow::{Context, Result};
 use foobar_common::observe::SLOTS;
 use tracing::{debug, error, warn};
@@ -8,6 +10,7 @@ use super::{intent::Intent, keeper::Keeper};
 use crate::{
     kernel::{self, Engine, Fit, KernelError, Store},
     policy::{Compiled, Compiler, Labels, Slots},
+    state::{Problem, State},
 };
 
 /// What the compiler remembers from policy to policy.
@@ -86,9 +89,38 @@ impl Keeper {
         done
     }
 
+    /// Compiles, while long lists that were replaced are written to files, which count for nothing before the state names them.
+    fn compile(
+        &mut self,
+        intent: &Intent,
+        state: &State,
+    ) -> (Result<Compiled>, Result<(), Problem>) {
+        let (tables, disk) = (&mut self.tables, &mut self.disk);
+        if !disk.lacks(state) {
+            return (tables.compile(intent), Ok(()));
+        }
+        thread::scope(|scope| {
+            // Where no thread can be had, they are written with the state.
+            let writing = thread::Builder::new().spawn_scoped(scope, || disk.write_ahead(state));
+            let compiled = tables.compile(intent);
+            let written = writing.map_or(Ok(()), |writing| {
+                writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            (compiled, written)
+        })
+    }
+
     fn try_put_in_force(&mut self, intent: Intent, fit: Fit, durability: Durability) -> Result<()> {
-        let compiled = self.tables.compile(&intent).context("the policy does not fit")?;
-        match self.disk.save(intent.state()) {
+        let state = intent.state();
+        let (compiled, written) = self.compile(&intent, &state);
+        let compiled = match compiled {
+            Ok(compiled) => compiled,
+            Err(problem) => {
+                self.disk.discard_ahead();
+                return Err(problem).context("the policy does not fit");
+            }
+        };
+        match written.and_then(|()| self.disk.save(state)) {
             Ok(()) => self.shared.persisted(true),
             Err(problem) => {
                 self.shared.persisted(false);

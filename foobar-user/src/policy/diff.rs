@@ -137,9 +137,7 @@ fn compare(named: &List, before: Option<&List>, after: Option<&List>) -> Option<
         }
     };
     match (before, after) {
-        (Some(before), Some(after)) => {
-            before.difference(after, note);
-        }
+        (Some(before), Some(after)) => before.difference(after, note),
         (Some(only), None) => only.prefixes().for_each(|prefix| note(prefix, false)),
         (None, Some(only)) => only.prefixes().for_each(|prefix| note(prefix, true)),
         (None, None) => {}

@@ -82,6 +82,14 @@ impl Prefix {
         }
     }
 
+    /// Reads an IPv4 prefix that is written in canonical form, or an address; `None` says nothing about the text.
+    #[inline]
+    pub(super) fn canonical4(text: &[u8]) -> Option<Net<u32>> {
+        let (address, length) = plain_ipv4(text)?;
+        let net = Net::holding(address, length);
+        (net.address == address).then_some(net)
+    }
+
     /// Reads `10.0.0.0/8`, `2001:db8::/32` or a single address, which stands for itself alone.
     pub fn parse(text: &str) -> Result<ParsedPrefix, PrefixError> {
         if let Some((address, length)) = plain_ipv4(text.as_bytes()) {

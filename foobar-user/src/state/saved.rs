@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Configured;
 use crate::policy::{
+    PrefixSet,
     lists::{ListKind, NamedOverlay},
     model::Mode,
 };
@@ -60,15 +61,25 @@ impl Stored {
     /// Entries above which a replaced list becomes a file.
     const INLINE: usize = 1_000;
 
-    /// Takes the long lists out, to be written as files.
-    pub fn split(mut state: State) -> (State, Vec<LongList>) {
-        let mut long = Vec::new();
+    fn is_long(set: &Arc<PrefixSet>) -> bool {
+        set.len() > Self::INLINE
+    }
+
+    /// The long lists of a state, which are to be files, numbered.
+    pub fn long(state: &State) -> impl Iterator<Item = (usize, LongList)> + '_ {
+        let lists = state.overlays.iter().filter_map(|NamedOverlay { kind, name, overlay }| {
+            let set = overlay.replaced.clone().filter(Self::is_long)?;
+            Some(LongList { kind: *kind, name: name.clone(), set })
+        });
+        lists.enumerate()
+    }
+
+    /// A state without them.
+    pub fn short(mut state: State) -> State {
         for overlay in &mut state.overlays {
-            if let Some(set) = overlay.overlay.replaced.take_if(|set| set.len() > Self::INLINE) {
-                long.push(LongList { kind: overlay.kind, name: overlay.name.clone(), set });
-            }
+            overlay.overlay.replaced.take_if(|set| Self::is_long(set));
         }
-        (state, long)
+        state
     }
 }
 
@@ -76,5 +87,5 @@ impl Stored {
 pub(super) struct LongList {
     pub kind: ListKind,
     pub name: String,
-    pub set: Arc<crate::policy::PrefixSet>,
+    pub set: Arc<PrefixSet>,
 }

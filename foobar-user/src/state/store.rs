@@ -29,12 +29,17 @@ const JOURNAL_BYTES: usize = 1 << 20;
 /// Folder of the copies of configurations.
 const CONFIGURATIONS: &str = "configurations";
 
+/// A long list, and the file that it is in.
+type WrittenList = (Arc<PrefixSet>, ListFile);
+
 /// The state folder of one daemon, which holds its lock.
 pub struct Store {
     folder: PathBuf,
     disk: Box<dyn Disk>,
     /// Long lists that are on disk, so that they are written once.
-    written: Vec<(Arc<PrefixSet>, ListFile)>,
+    written: Vec<WrittenList>,
+    /// Those that no document names yet.
+    ahead: Vec<WrittenList>,
     /// The document as it is on disk, to be put back if a new one cannot be made durable.
     current: Option<Vec<u8>>,
     /// The state as it is on disk, if this process wrote it: where the next step begins.
@@ -90,6 +95,7 @@ impl Store {
             folder: folder.to_owned(),
             disk,
             written: Vec::new(),
+            ahead: Vec::new(),
             current: None,
             saved: None,
             journal: None,
@@ -127,12 +133,43 @@ impl Store {
         Ok(Some(state))
     }
 
+    /// Whether a state has lists that are to be files and are not yet.
+    pub fn lacks(&self, state: &State) -> bool {
+        Stored::long(state).any(|(_, list)| self.file_of(&list).is_none())
+    }
+
+    /// Writes those lists, so that to [`Self::save`] the state takes less time. They count for nothing before.
+    ///
+    /// # Errors
+    /// The step that failed, with its file.
+    pub fn write_ahead(&mut self, state: &State) -> Result<(), Problem> {
+        self.ahead = self.write_lists(state)?;
+        Ok(())
+    }
+
+    /// Removes what [`Self::write_ahead`] wrote, as the state is not going to be saved.
+    pub fn discard_ahead(&mut self) {
+        let lists = self.folder.join(LISTS);
+        let is_kept = |file: &str| self.written.iter().any(|(_, kept)| kept.file == file);
+        for (_, unused) in self.ahead.drain(..).filter(|(_, unused)| !is_kept(&unused.file)) {
+            // One that stays is removed by the next document.
+            let _ = fs::remove_file(lists.join(unused.file));
+        }
+    }
+
     /// Brings a state to the disk: as a step in the journal where that tells it, else as a new document. After an error the old
     /// state is there.
     ///
     /// # Errors
     /// The step that failed, with its file.
     pub fn save(&mut self, state: State) -> Result<(), Problem> {
+        let done = self.append_or_rewrite(state);
+        // Named by the document now. After an error it may be in place nevertheless, so the files stay until the next one.
+        self.ahead.clear();
+        done
+    }
+
+    fn append_or_rewrite(&mut self, state: State) -> Result<(), Problem> {
         // The start of a daemon and another configuration are documents that any version reads; steps come after the first one.
         let Some(step) = self.saved.as_ref().and_then(|saved| Delta::between(saved, &state)) else {
             return self.rewrite(state, false);
@@ -185,14 +222,8 @@ impl Store {
     }
 
     fn write_document(&mut self, state: &State, journal: Option<String>) -> Result<(), Problem> {
-        let generation = state.generation;
-        let (state, long) = Stored::split(state.clone());
-        let lists = long
-            .into_iter()
-            .enumerate()
-            // Never a file name made of a list's name: it would have to be checked for slashes.
-            .map(|(number, list)| self.write_list(list, format!("{generation}-{number}.txt")))
-            .collect::<Result<Vec<_>, _>>()?;
+        let lists = self.write_lists(state)?;
+        let state = Stored::short(state.clone());
         let files = lists.iter().map(|(_, file)| file.clone()).collect();
         let version = if journal.is_some() { document::VERSION } else { document::ALONE };
         let bytes = document::encode(&Stored { state, files, journal }, version);
@@ -235,17 +266,31 @@ impl Store {
         };
     }
 
+    /// All long lists of a state in files.
+    fn write_lists(&self, state: &State) -> Result<Vec<WrittenList>, Problem> {
+        let lists = Stored::long(state);
+        lists.map(|(number, list)| self.write_list(list, state.generation, number)).collect()
+    }
+
+    /// The file that a list is in already.
+    fn file_of(&self, list: &LongList) -> Option<&WrittenList> {
+        self.written.iter().chain(&self.ahead).find(|(set, file)| {
+            Arc::ptr_eq(set, &list.set) && file.kind == list.kind && file.name == list.name
+        })
+    }
+
+    /// The list in a file; `number` tells the lists of a generation apart.
     fn write_list(
         &self,
         list: LongList,
-        file: String,
-    ) -> Result<(Arc<PrefixSet>, ListFile), Problem> {
-        let same = |(set, file): &&(Arc<PrefixSet>, ListFile)| {
-            Arc::ptr_eq(set, &list.set) && file.kind == list.kind && file.name == list.name
-        };
-        if let Some(written) = self.written.iter().find(same) {
+        generation: u64,
+        number: usize,
+    ) -> Result<WrittenList, Problem> {
+        if let Some(written) = self.file_of(&list) {
             return Ok(written.clone());
         }
+        // Never a file name made of a list's name: it would have to be checked for slashes.
+        let file = format!("{generation}-{number}.txt");
         let text = list.set.to_text();
         let file = ListFile {
             kind: list.kind,

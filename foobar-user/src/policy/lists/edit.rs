@@ -153,16 +153,16 @@ impl List {
             })
             .filter(|(_, details)| *details != Details::default())
             .collect();
-        self.replace_set(entries.iter().map(|entry| entry.prefix).collect(), details)
+        self.replace_set(Arc::new(entries.iter().map(|entry| entry.prefix).collect()), details)
     }
 
     pub(super) fn replace_set(
         &mut self,
-        set: PrefixSet,
+        set: Arc<PrefixSet>,
         details: BTreeMap<Prefix, Details>,
     ) -> Result<Replaced, ListError> {
         let before = self.clone();
-        let (replaced, details) = (Some(Arc::new(set)), Arc::new(details));
+        let (replaced, details) = (Some(set), Arc::new(details));
         self.try_overlay(Overlay { replaced, details, ..Overlay::default() })?;
         Ok(self.replaced_from(&before))
     }

@@ -1,5 +1,7 @@
 //! Three sorted slices that are one: a base, what was removed from it, what was added to it.
 
+use std::borrow::Cow;
+
 use crate::policy::{
     net::{Net, Word},
     prefix_set::Deep,
@@ -20,6 +22,14 @@ impl<'a, T: Ord + Copy> Layers<'a, T> {
     /// A single slice.
     pub fn plain(base: &'a [T]) -> Self {
         Layers { base, removed: &[], added: &[] }
+    }
+
+    /// The items in one slice: the base itself where nothing lies over it.
+    pub(super) fn to_slice(self) -> Cow<'a, [T]> {
+        if self.removed.is_empty() && self.added.is_empty() {
+            return Cow::Borrowed(self.base);
+        }
+        Cow::Owned(self.collect())
     }
 
     /// Whether the item is there.

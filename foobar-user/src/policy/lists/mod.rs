@@ -12,7 +12,7 @@ mod overlay;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub use layers::Layers;
 pub use list::List;
 pub use overlay::{Details, NamedOverlay, Overlay};
 
-use super::{config::Config, diagnostic::did_you_mean, prefix::Prefix};
+use super::{config::Config, diagnostic::did_you_mean, prefix::Prefix, prefix_set::PrefixSet};
 
 /// Most entries of one IP version that a list may have: `list_capacity` in metrics.
 pub const MAX_ENTRIES: usize = 4_000_000;
@@ -181,7 +181,7 @@ impl Lists {
         &mut self,
         kind: ListKind,
         name: &str,
-        set: super::prefix_set::PrefixSet,
+        set: Arc<PrefixSet>,
     ) -> Result<Replaced, ListError> {
         let at = self.position(kind, name)?;
         self.lists[at].replace_set(set, Default::default())

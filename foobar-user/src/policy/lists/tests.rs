@@ -107,7 +107,7 @@ fn what_cannot_be_done_changes_nothing_and_says_what_to_do() {
     assert_eq!(lists.by_name("admins").unwrap().len(), 1);
     let many =
         (0..=MAX_ENTRIES as u32).map(|address| Prefix::V4(Net { address, length: 32 })).collect();
-    let error = lists.replace_set(ALLOW, "admins", many).unwrap_err();
+    let error = lists.replace_set(ALLOW, "admins", Arc::new(many)).unwrap_err();
     assert!(matches!(error, ListError::TooMany { entries, .. } if entries == MAX_ENTRIES + 1));
     assert_eq!(texts(&lists, "admins"), ["10.0.0.0/8"]);
 }
@@ -254,7 +254,8 @@ proptest! {
                 }
                 Change::Replace(prefixes) => {
                     model = prefixes.iter().copied().collect();
-                    lists.replace_set(ALLOW, "admins", prefixes.into_iter().collect()).unwrap();
+                    let set = Arc::new(prefixes.into_iter().collect());
+                    lists.replace_set(ALLOW, "admins", set).unwrap();
                 }
                 Change::Store => {
                     let overlays = lists.overlays();

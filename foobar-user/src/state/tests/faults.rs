@@ -132,6 +132,7 @@ struct Case {
     before: Vec<State>,
     then: State,
     folds: bool,
+    ahead: bool,
     steps: usize,
 }
 
@@ -144,6 +145,7 @@ fn cases() -> Vec<Case> {
         before: before.iter().copied().cloned().collect(),
         then: then.clone(),
         folds: false,
+        ahead: false,
         steps,
     };
     vec![
@@ -152,13 +154,22 @@ fn cases() -> Vec<Case> {
         case("a step", &[&first, &second], &third, 3),
         case("a further step", &[&first, &second, &third], &fourth, 3),
         case("a document and a list after steps", &[&first, &second, &third], &state(4), 10),
+        Case { ahead: true, ..case("a list ahead of its document", &[&first], &state(2), 10) },
         Case { folds: true, ..case("a fold", &[&first, &second, &third], &third, 5) },
     ]
 }
 
 impl Case {
     fn act(&self, store: &mut Store) -> Result<(), Problem> {
-        if self.folds { store.fold() } else { store.save(self.then.clone()) }
+        if self.folds {
+            return store.fold();
+        }
+        if self.ahead {
+            assert!(store.lacks(&self.then));
+            store.write_ahead(&self.then)?;
+            assert!(!store.lacks(&self.then));
+        }
+        store.save(self.then.clone())
     }
 
     /// A folder and a store in it that has saved what comes before.

@@ -91,6 +91,35 @@ fn what_was_saved_is_loaded() {
 }
 
 #[test]
+fn a_list_that_was_written_ahead_counts_once_its_state_is_saved() {
+    let (folder, _) = with_state();
+    let mut store = open(&folder);
+    store.load().unwrap();
+    let (second, third) = (state(2), state(3));
+    store.write_ahead(&second).unwrap();
+    assert_eq!(list_files(folder.path()), 2);
+    assert_eq!(json(&Store::look(folder.path()).unwrap()), without_lists(&state(1)));
+    // The state came to nothing: so does the file, and that of the state before stays.
+    store.discard_ahead();
+    assert!(store.lacks(&second));
+    assert_eq!(list_files(folder.path()), 1);
+    store.write_ahead(&third).unwrap();
+    store.save(third.clone()).unwrap();
+    assert!(!store.lacks(&third));
+    store.discard_ahead();
+    drop(store);
+    assert_eq!(json(&open(&folder).load().unwrap().unwrap()), json(&third));
+    assert_eq!(list_files(folder.path()), 1);
+}
+
+/// What [`Store::look`] finds of a state.
+fn without_lists(state: &State) -> String {
+    let mut state = state.clone();
+    state.overlays[1].overlay.replaced = None;
+    json(&state)
+}
+
+#[test]
 fn files_are_for_the_daemon_alone() {
     let (folder, path) = with_state();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -52,7 +52,8 @@ fn apply(policy: &mut Policy, step: &Step) {
             }
         }
         Step::Replace(name, prefixes) => {
-            policy.lists.replace_set(kind(name), name, prefixes.iter().copied().collect()).unwrap();
+            let set = Arc::new(prefixes.iter().copied().collect());
+            policy.lists.replace_set(kind(name), name, set).unwrap();
         }
         Step::Own(addresses) => policy.own_addresses = addresses.clone(),
     }
