@@ -5,6 +5,8 @@
 //! address, or 47 of the upper half of an IPv6 address. A large table, which is in no cache, wants the ranges of a bucket within a
 //! cache line or two: it has more.
 
+use std::ops::Range;
+
 use foobar_common::tables::{IndexEntry, SLOT_SHIFT, WORD_SHIFT6};
 
 use crate::policy::net::Word;
@@ -35,27 +37,126 @@ pub(super) struct Shape<W> {
     pub(super) below: u32,
 }
 
-/// Builds the index of a range table, whose first start is 0, into `index`. `class` gives the class of a range.
-pub(super) fn build<W: Word + Into<u64> + TryFrom<u64>>(
+impl<W: Word + Into<u64>> Shape<W> {
+    /// That of the index of a range table, whose first start is 0 and has the class `below`.
+    fn of(starts: &[W], below: u32) -> Self {
+        let (Some(base), Some(highest)) = (starts.get(1), starts.last()) else {
+            return Shape { below, ..Shape::default() };
+        };
+        let span = (*highest).into() - (*base).into();
+        let wanted = wanted::<W>(starts.len());
+        // The lowest shift that needs no more buckets than wanted, unless buckets would be larger than the packed tables can have them.
+        let shift = (u64::BITS - span.leading_zeros()).saturating_sub(wanted.trailing_zeros());
+        let shift = shift.min(if size_of::<W>() == 4 { SLOT_SHIFT } else { WORD_SHIFT6 });
+        Shape { base: *base, shift, last: (span >> shift) as u32, below }
+    }
+
+    /// The bucket that an address is looked up in; of those below the base, the first one.
+    fn bucket(&self, address: W) -> usize {
+        let offset = address.into().saturating_sub(self.base.into());
+        (offset >> self.shift).min(u64::from(self.last)) as usize
+    }
+
+    /// The first address of a bucket.
+    fn first(&self, bucket: usize) -> u64 {
+        self.base.into() + ((bucket as u64) << self.shift)
+    }
+}
+
+/// Brings an index up to date after the ranges inside of some windows changed, and says which buckets are not what they were, but for the
+/// positions of their ranges. The classes of all other ranges must be the same.
+pub(super) fn update<W: Word + Into<u64>>(
     starts: &[W],
     class: impl Fn(usize) -> u32,
     index: &mut Vec<IndexEntry>,
-) -> Shape<W> {
-    index.clear();
-    let (Some(base), Some(highest)) = (starts.get(1), starts.last()) else {
-        index.push(IndexEntry { value: class(0), inside: 0 });
-        return Shape { below: class(0), ..Shape::default() };
+    before: Shape<W>,
+    windows: &[(W, W)],
+) -> (Shape<W>, Vec<Range<usize>>) {
+    let shape = Shape::of(starts, class(0));
+    let changed = changed(&shape, windows);
+    let total: usize = changed.iter().map(Range::len).sum();
+    // A bucket costs two searches, in the place of a walk over all of its starts.
+    if starts.len() < 2
+        || shape != (Shape { below: shape.below, ..before })
+        || total > index.len() / 16
+    {
+        build(starts, class, &shape, index);
+        return (shape, vec![0..index.len()]);
+    }
+    // The ranges behind a changed bucket moved, all of them as far as the next one.
+    let (mut next, mut moved) = (0, 0);
+    for buckets in &changed {
+        displace(&mut index[next..buckets.start], moved);
+        for bucket in buckets.clone() {
+            index[bucket] = entry(starts, &class, &shape, bucket);
+        }
+        next = buckets.end;
+        moved = (next..index.len()).find(|bucket| index[*bucket].inside > 0).map_or(0, |bucket| {
+            i64::from(entry(starts, &class, &shape, bucket).value) - i64::from(index[bucket].value)
+        });
+    }
+    displace(&mut index[next..], moved);
+    (shape, changed)
+}
+
+/// The buckets that some windows meet, and those of the addresses right behind them, where a range may begin or not.
+fn changed<W: Word + Into<u64>>(shape: &Shape<W>, windows: &[(W, W)]) -> Vec<Range<usize>> {
+    let buckets = |(first, last): &(W, W)| {
+        shape.bucket(*first)..shape.bucket(last.next().unwrap_or(*last)) + 1
     };
-    let span = (*highest).into() - (*base).into();
-    let wanted = wanted::<W>(starts.len());
-    // The lowest shift that needs no more buckets than wanted, unless buckets would be larger than the packed tables can have them.
-    let shift = (u64::BITS - span.leading_zeros()).saturating_sub(wanted.trailing_zeros());
-    let shift = shift.min(if size_of::<W>() == 4 { SLOT_SHIFT } else { WORD_SHIFT6 });
-    let last = span >> shift;
+    let mut all: Vec<Range<usize>> = windows.iter().map(buckets).collect();
+    all.sort_unstable_by_key(|buckets| buckets.start);
+    all.dedup_by(|next, kept| {
+        let meet = next.start <= kept.end;
+        if meet {
+            kept.end = kept.end.max(next.end);
+        }
+        meet
+    });
+    all
+}
+
+/// Moves the ranges of some buckets.
+fn displace(index: &mut [IndexEntry], by: i64) {
+    if by == 0 {
+        return;
+    }
+    for entry in index.iter_mut().filter(|entry| entry.inside > 0) {
+        entry.value = (i64::from(entry.value) + by) as u32;
+    }
+}
+
+/// The entry of one bucket.
+fn entry<W: Word + Into<u64>>(
+    starts: &[W],
+    class: impl Fn(usize) -> u32,
+    shape: &Shape<W>,
+    bucket: usize,
+) -> IndexEntry {
+    let first = shape.first(bucket);
+    let range = starts.partition_point(|start| (*start).into() <= first) - 1;
+    let end = starts.partition_point(|start| shape.bucket(*start) <= bucket);
+    let inside = (end - 1 - range) as u32;
+    IndexEntry { value: if inside == 0 { class(range) } else { range as u32 }, inside }
+}
+
+/// Builds an index into `index`. `class` gives the class of a range.
+fn build<W: Word + Into<u64>>(
+    starts: &[W],
+    class: impl Fn(usize) -> u32,
+    shape: &Shape<W>,
+    index: &mut Vec<IndexEntry>,
+) {
+    index.clear();
+    if starts.len() < 2 {
+        index.push(IndexEntry { value: class(0), inside: 0 });
+        return;
+    }
+    let (base, shift, last) = (shape.base, shape.shift, shape.last);
     // First how many ranges start inside of each bucket, and whether one starts with it.
     index.resize(last as usize + 1, IndexEntry::default());
     for start in &starts[2..] {
-        let offset = (*start).into() - (*base).into();
+        let offset = (*start).into() - base.into();
         let entry = &mut index[(offset >> shift) as usize];
         if offset & ((1 << shift) - 1) == 0 {
             entry.value = 1;
@@ -70,7 +171,6 @@ pub(super) fn build<W: Word + Into<u64> + TryFrom<u64>>(
         entry.value = if entry.inside == 0 { class(range) } else { range as u32 };
         range += entry.inside as usize;
     }
-    Shape { base: *base, shift, last: last as u32, below: class(0) }
 }
 
 #[cfg(test)]
@@ -83,7 +183,9 @@ mod tests {
     fn check(starts: &[u64]) -> (Shape<u64>, usize) {
         let class = |range: usize| range as u32 + 7;
         let mut index = Vec::new();
-        let shape = build(starts, class, &mut index);
+        let whole = [(0, u64::MAX)];
+        let (shape, changed) = update(starts, class, &mut index, Shape::default(), &whole);
+        assert_eq!(changed, [0..index.len()]);
         assert_eq!(index.len(), shape.last as usize + 1);
         let beside = |start: &u64| [start.wrapping_sub(1), *start, start.wrapping_add(1)];
         for address in starts.iter().flat_map(beside) {

@@ -66,8 +66,6 @@ pub struct Compiled {
     /// Slots that belonged to another port before: their connection counters are to be set to 0.
     pub reused_slots: Vec<u8>,
     needs: Capacities,
-    /// [`packed4::turns`] of the IPv4 table.
-    turns4: Vec<bool>,
 }
 
 impl Compiled {
@@ -79,7 +77,7 @@ impl Compiled {
     fn measure(&self) -> Capacities {
         Capacities {
             index4: self.v4.index.len() as u32,
-            classes4: Packed4::of(&self.v4, &self.shape4(), &self.turns4).len() as u32,
+            classes4: Packed4::of(&self.v4, &self.shape4()).len() as u32,
             index6: self.v6.index.len() as u32,
             ranges6: Packed6::of(&self.v6, &self.shape6()).len() as u32,
             deep6: self.v6.deep.len() as u32,
@@ -99,7 +97,7 @@ impl Compiled {
 
     /// Writes the IPv4 table, in order: calls `bucket` with each entry of the index and `slots` with the slots, some at a time.
     pub fn write_slots4(&self, bucket: impl FnMut(IndexEntry), slots: impl FnMut(&[u16])) {
-        Packed4::of(&self.v4, &self.shape4(), &self.turns4).write(bucket, slots);
+        Packed4::of(&self.v4, &self.shape4()).write(bucket, slots);
     }
 
     fn shape6(&self) -> index::Shape<u64> {
@@ -183,9 +181,7 @@ fn assemble(
         counters: labels.len(),
         reused_slots,
         needs: Capacities::default(),
-        turns4: Vec::new(),
     };
-    compiled.turns4 = packed4::turns(&compiled.v4);
     compiled.needs = compiled.measure();
     Ok(compiled)
 }

@@ -16,23 +16,22 @@ const PART: usize = 4096;
 pub(super) struct Packed4<'t> {
     table: &'t Table4,
     shape: &'t index::Shape<u32>,
-    turns: &'t [bool],
 }
 
-/// Of each bucket, whether two classes take turns in it.
-pub(super) fn turns(table: &Table4) -> Vec<bool> {
-    let takes_turns = |entry: &IndexEntry| {
-        let first = entry.value as usize;
-        let classes = &table.classes[first..=first + entry.inside as usize];
-        classes.iter().zip(&classes[2.min(classes.len())..]).all(|(one, next)| one == next)
-    };
-    table.index.iter().map(|entry| entry.inside > 0 && takes_turns(entry)).collect()
+/// Whether two classes take turns in a bucket. `classes` are those of all ranges.
+pub(super) fn takes_turns(entry: &IndexEntry, classes: &[u16]) -> bool {
+    if entry.inside == 0 {
+        return false;
+    }
+    let first = entry.value as usize;
+    let classes = &classes[first..=first + entry.inside as usize];
+    classes.iter().zip(&classes[2.min(classes.len())..]).all(|(one, next)| one == next)
 }
 
 impl<'t> Packed4<'t> {
-    /// Of a table, the shape of its index, and its [`turns`].
-    pub(super) fn of(table: &'t Table4, shape: &'t index::Shape<u32>, turns: &'t [bool]) -> Self {
-        Packed4 { table, shape, turns }
+    /// Of a table and the shape of its index.
+    pub(super) fn of(table: &'t Table4, shape: &'t index::Shape<u32>) -> Self {
+        Packed4 { table, shape }
     }
 
     /// Number of slots.
@@ -43,7 +42,7 @@ impl<'t> Packed4<'t> {
 
     /// Calls `bucket` with each entry of the index, and `slots` with the slots, in order, some at a time.
     pub(super) fn write(&self, mut bucket: impl FnMut(IndexEntry), mut slots: impl FnMut(&[u16])) {
-        let Table4 { index, starts, classes } = self.table;
+        let Table4 { index, starts, classes, .. } = self.table;
         let (mut part, mut before) = (Vec::with_capacity(2 * PART), 0);
         for (number, entry) in index.iter().enumerate() {
             let (base, first) = (self.base(number), entry.value as usize);
@@ -83,7 +82,7 @@ impl<'t> Packed4<'t> {
             return Form::Said(IndexEntry::uniform(entry.value as u16));
         }
         let classes = &self.table.classes[first..=first + inside];
-        let turns = self.turns[number];
+        let turns = self.table.turns[number];
         // One interval of another class than the rest: what the bucket starts with, or what lies in its middle.
         let start = |range: usize| (self.table.starts[first + range] - self.base(number)) as u16;
         let interval = match inside {
@@ -168,9 +167,8 @@ mod tests {
                     })
                     .collect();
                 table.starts = starts;
-                let shape = table.finish();
-                let turns = turns(&table);
-                let packed = Packed4::of(&table, &shape, &turns);
+                let shape = table.finish(index::Shape::default(), &[(0, u32::MAX)]);
+                let packed = Packed4::of(&table, &shape);
                 let (mut index, mut slots) = (Vec::new(), Vec::new());
                 packed.write(|entry| index.push(entry), |part| slots.extend_from_slice(part));
                 assert_eq!((index.len(), slots.len()), (table.index.len(), packed.len()));

@@ -113,7 +113,7 @@ mod tests {
                 }
             }
             table.starts = starts;
-            let shape = table.finish();
+            let shape = table.finish(index::Shape::default(), &[(0, u64::MAX)]);
             let packed = Packed6::of(&table, &shape);
             let (mut index, mut words) = (Vec::new(), Vec::new());
             packed.write(|entry| index.push(entry), |word| words.push(word));

@@ -22,6 +22,8 @@ use crate::policy::{
 
 /// More changed prefixes than this are not worth the search for each of them.
 const MAX_CHANGES: usize = 1024;
+/// So few classes are searched for one by one, and most of them are found at once.
+const FEW_CLASSES: usize = 16;
 
 /// The source classes of a policy, and from what they were made.
 pub(super) struct Sources {
@@ -33,6 +35,10 @@ pub(super) struct Sources {
     pub(super) v6: Arc<Table6>,
     pub(super) shape4: index::Shape<u32>,
     pub(super) shape6: index::Shape<u64>,
+    /// Where the IPv4 ranges are not those of the index.
+    changed4: Vec<(u32, u32)>,
+    /// The same for IPv6.
+    changed6: Vec<(u64, u64)>,
 }
 
 impl Sources {
@@ -79,6 +85,8 @@ impl Sources {
             v6: Arc::default(),
             shape4: index::Shape::default(),
             shape6: index::Shape::default(),
+            changed4: Vec::new(),
+            changed6: Vec::new(),
         };
         sources.change(policy, Part::V4(Net::default()))?;
         sources.change(policy, Part::V6(Net::default()))?;
@@ -134,7 +142,9 @@ impl Sources {
         let layers = sources.iter().map(|(source, group)| (source.v4(), *group));
         let ranges = ranges_within(&mut self.classes, self.groups.len(), layers, window)?;
         let table = Arc::make_mut(&mut self.v4);
-        splice(&mut table.starts, &mut table.classes, (window.address, window.last()), ranges);
+        let bounds = (window.address, window.last());
+        splice(&mut table.starts, &mut table.classes, bounds, ranges);
+        self.changed4.push(bounds);
         Ok(())
     }
 
@@ -146,6 +156,7 @@ impl Sources {
         let layers = sources.iter().map(|(source, group)| (source.v6(), *group));
         let wide = ranges_within(&mut self.classes, self.groups.len(), layers, window)?;
         let bounds = (window.address, window.last());
+        self.changed6.push(bounds);
         let deep = Merge::new(
             sources
                 .iter()
@@ -160,17 +171,12 @@ impl Sources {
         )
     }
 
-    /// Numbers the classes for good and builds the indexes.
+    /// Numbers the classes for good and brings the indexes up to date.
     fn finish(&mut self) {
-        let mut used = vec![false; self.classes.len()];
-        self.v4.classes.iter().for_each(|class| used[usize::from(*class)] = true);
-        self.v6
-            .classes
-            .iter()
-            .filter(|class| **class & DEEP == 0)
-            .for_each(|class| used[*class as usize] = true);
-        self.v6.low_classes.iter().for_each(|class| used[usize::from(*class)] = true);
+        let used = self.used();
         let (v4, v6) = (Arc::make_mut(&mut self.v4), Arc::make_mut(&mut self.v6));
+        let (mut changed4, mut changed6) =
+            (std::mem::take(&mut self.changed4), std::mem::take(&mut self.changed6));
         if let Some(renamed) = self.classes.renumber(&used, &self.groups.bands) {
             v4.classes.iter_mut().for_each(|class| *class = renamed[usize::from(*class)] as u16);
             v6.classes
@@ -180,9 +186,30 @@ impl Sources {
             v6.low_classes
                 .iter_mut()
                 .for_each(|class| *class = renamed[usize::from(*class)] as u16);
+            (changed4, changed6) = (vec![(0, u32::MAX)], vec![(0, u64::MAX)]);
         }
-        self.shape4 = v4.finish();
-        self.shape6 = v6.finish();
+        self.shape4 = v4.finish(self.shape4, &changed4);
+        self.shape6 = v6.finish(self.shape6, &changed6);
+    }
+
+    /// Which classes some range has.
+    fn used(&self) -> Vec<bool> {
+        let (v4, v6) = (&self.v4, &self.v6);
+        if self.classes.len() <= FEW_CLASSES {
+            let is_used = |class: u32| {
+                let short = class as u16;
+                v4.classes.contains(&short)
+                    || v6.classes.contains(&class)
+                    || v6.low_classes.contains(&short)
+            };
+            return (0..self.classes.len() as u32).map(is_used).collect();
+        }
+        let mut used = vec![false; self.classes.len()];
+        v4.classes.iter().for_each(|class| used[usize::from(*class)] = true);
+        let wide = v6.classes.iter().filter(|class| **class & DEEP == 0);
+        wide.for_each(|class| used[*class as usize] = true);
+        v6.low_classes.iter().for_each(|class| used[usize::from(*class)] = true);
+        used
     }
 
     pub(super) fn groups(&self) -> &Groups {

@@ -3,7 +3,7 @@
 use foobar_common::tables::IndexEntry;
 
 use super::{
-    index,
+    index, packed4,
     sweep::{Ranges, StoredClass},
 };
 use crate::policy::net::Word;
@@ -17,6 +17,8 @@ pub struct Table4 {
     pub starts: Vec<u32>,
     /// The class of each range.
     pub classes: Vec<u16>,
+    /// Of each bucket, whether two classes take turns in it.
+    pub(super) turns: Vec<bool>,
 }
 
 /// Puts `new`, which starts at `first`, in the place of what a table says about the addresses `first ..= last`, and joins
@@ -50,10 +52,20 @@ pub(super) fn splice<W: Word, C: StoredClass>(
 }
 
 impl Table4 {
-    /// Builds the index.
-    pub(super) fn finish(&mut self) -> index::Shape<u32> {
+    /// Brings the index up to date after the ranges in some windows changed.
+    pub(super) fn finish(
+        &mut self,
+        before: index::Shape<u32>,
+        windows: &[(u32, u32)],
+    ) -> index::Shape<u32> {
         let classes = &self.classes;
-        index::build(&self.starts, |range| u32::from(classes[range]), &mut self.index)
+        let class = |range: usize| u32::from(classes[range]);
+        let (shape, changed) = index::update(&self.starts, class, &mut self.index, before, windows);
+        self.turns.resize(self.index.len(), false);
+        for bucket in changed.into_iter().flatten() {
+            self.turns[bucket] = packed4::takes_turns(&self.index[bucket], &self.classes);
+        }
+        shape
     }
 }
 

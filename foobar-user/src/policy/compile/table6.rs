@@ -90,10 +90,18 @@ impl Table6 {
         self.low_classes.splice(low_from..low_to, part.classes);
     }
 
-    /// Builds the index.
-    pub(super) fn finish(&mut self) -> index::Shape<u64> {
+    /// Brings the index up to date after the ranges in some windows changed.
+    pub(super) fn finish(
+        &mut self,
+        before: index::Shape<u64>,
+        windows: &[(u64, u64)],
+    ) -> index::Shape<u64> {
+        // Numbers of deep entries stand in the index as classes do, and those behind a window may have changed.
+        let whole = [(0, u64::MAX)];
+        let numbered = !windows.is_empty() && !self.deep.is_empty();
+        let windows = if numbered { &whole } else { windows };
         let classes = &self.classes;
-        index::build(&self.starts, |range| classes[range], &mut self.index)
+        index::update(&self.starts, |range| classes[range], &mut self.index, before, windows).0
     }
 }
 

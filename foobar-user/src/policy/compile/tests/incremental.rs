@@ -7,6 +7,7 @@ use super::{
     random::{any_policy, prefix},
     *,
 };
+use crate::policy::{net::Net, prefix_set::Part};
 
 /// Compiles the policy anew and compares all that depends on the lists.
 fn assert_same(stepwise: &Compiled, policy: &Policy) {
@@ -74,6 +75,49 @@ proptest! {
             assert_same(&after, &policy);
             prop_assert_eq!(&*before.v4, &kept, "a result that is still held does not change");
         }
+    }
+}
+
+/// Several places of a large list change at once, and the index is changed in these places alone, unless it has to have another shape.
+#[test]
+fn slow_scattered_changes_in_a_large_list() {
+    let mut random = 0x2545_f491_4f6c_dd1du64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let mut prefix = move || {
+        let (bits, length) = (next(), next());
+        Prefix::from(if bits & 1 == 0 {
+            Part::V4(Net::holding((bits >> 32) as u32, [16, 24, 24, 32][length as usize % 4]))
+        } else {
+            Part::V6(Net::holding(bits >> 3 | 1 << 61, [32, 48, 48, 64][length as usize % 4]))
+        })
+    };
+    let rules = vec![rule("ssh", &[Protocol::TCP], &[(22, 22)], lists(&["a"]))];
+    let mut policy = policy(&[(ListKind::Allow, "a", &[]), (ListKind::Block, "b", &[])], rules);
+    for (kind, name) in [(ListKind::Allow, "a"), (ListKind::Block, "b")] {
+        let many = Arc::new((0..3000).map(|_| prefix()).collect());
+        policy.lists.replace_set(kind, name, many).unwrap();
+    }
+    let mut compiler = Compiler::new(250);
+    let (mut labels, mut slots) = (Labels::new(), Slots::default());
+    compiler.compile(&policy, &mut labels, &mut slots).unwrap();
+    for step in 0..60usize {
+        let (kind, name) = [(ListKind::Allow, "a"), (ListKind::Block, "b")][step % 2];
+        let entries: Vec<Entry> = (0..=step % 7).map(|_| prefix().into()).collect();
+        policy.lists.add(kind, name, &entries).unwrap();
+        assert_same(&compiler.compile(&policy, &mut labels, &mut slots).unwrap(), &policy);
+        let all: Vec<Prefix> = policy.lists.by_name(name).unwrap().prefixes().collect();
+        let mut gone: Vec<Prefix> = entries.iter().skip(1).map(|entry| entry.prefix).collect();
+        if step % 10 == 9 {
+            // The first and the last range as well, on which the shape of the index depends.
+            gone.extend([all[0], all[all.len() - 1]]);
+        }
+        policy.lists.remove(kind, name, &gone).unwrap();
+        assert_same(&compiler.compile(&policy, &mut labels, &mut slots).unwrap(), &policy);
     }
 }
 
