@@ -22,7 +22,7 @@ fn a_policy_acts_natively_on_the_next_packet_and_detach_leaves_nothing() {
     assert!(attachments.iter().all(|attachment| attachment.attached), "{attachments:?}");
     assert_eq!(
         attachments.iter().map(|attachment| attachment.mode).collect::<Vec<_>>(),
-        [Mode::Native, egress_mode(), egress_mode(), egress_mode()],
+        [Mode::Native, egress_mode(), egress_mode()],
         "port 80 is observed"
     );
     assert_eq!(attachments[0].note, None);

@@ -113,9 +113,9 @@ fn another_program_is_named_and_gives_way_only_to_replace() {
     assert!(second.attachments(&taken).iter().all(|attachment| attachment.attached));
     assert!(!host_attached(&first, &engine), "and the first one's daemon is told the truth");
 
-    // The egress programs of both run, the newcomer first, and what happens to one changes nothing for the other.
+    // The egress programs of both run (port 80 is observed), the newcomer first, and what happens to one changes nothing for the other.
     let egress = |engine: &Engine| {
-        engine.programs().iter().find(|program| program.name == "egress").unwrap().id
+        engine.programs().iter().find(|program| program.name == "egress_observing").unwrap().id
     };
     let (mine, yours) = (egress(&engine), egress(&taken));
     let order = || -> Vec<(u32, bool)> {

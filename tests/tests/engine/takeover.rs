@@ -20,7 +20,7 @@ fn a_restart_takes_over_the_same_links_and_counters() {
     let engine = host.start(&["eth0", "eth1"], &first);
     assert!(reaches(&client, 80));
     let ids = link_ids(&host.attachments(&engine));
-    assert_eq!(ids.len(), if egress_mode() == Mode::Tcx { 8 } else { 2 });
+    assert_eq!(ids.len(), if egress_mode() == Mode::Tcx { 6 } else { 2 });
     let before = host.packets(&engine);
     let old = engine.programs()[0].id;
     drop(engine);
