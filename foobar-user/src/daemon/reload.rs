@@ -108,7 +108,10 @@ impl Keeper {
             let deadline = Deadline::after(Duration::from_secs(seconds));
             intent.configured.pending = Some(Pending { deadline, previous, lost: all_lost });
         }
-        let changes = diff::diff(&self.current.policy(), &intent.policy());
+        let changes = diff::diff(
+            (&self.current.policy(), &self.current.config.observe),
+            (&intent.policy(), &intent.config.observe),
+        );
         if changes.is_empty() {
             info!("rules and lists are as before");
         } else {

@@ -57,6 +57,10 @@ pub fn start(boot: Boot, store: Store) -> Result<Keeper> {
         replace: settings.options.replace,
         timeouts: Timeouts::of(&settings.config.flows),
     };
+    if !options.interfaces.is_empty() {
+        let names: Vec<_> = options.interfaces.iter().map(|one| one.name.as_str()).collect();
+        info!(mode = %settings.config.mode, "about to attach to {}", names.join(", "));
+    }
     let was_in_force = store.has_links();
     let engine = match Engine::start(store, options, &compiled) {
         Ok(engine) => engine,

@@ -1,10 +1,11 @@
 //! What changes from one policy to another, as `reload` prints it.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    config::Observed,
     lists::{List, ListKind},
     model::Policy,
     prefix::Prefix,
@@ -70,13 +71,16 @@ impl Difference {
     }
 }
 
-/// Compares two policies. Numbers, epochs and own addresses are no difference.
-pub fn diff(old: &Policy, new: &Policy) -> Difference {
+/// Compares two policies, and what is observed beside them. Numbers, epochs and own addresses are no difference.
+pub fn diff(
+    (old, seen): (&Policy, &[Observed]),
+    (new, sees): (&Policy, &[Observed]),
+) -> Difference {
     Difference {
         rules: rules(&old.rules, &new.rules, |rule| &rule.name),
         egress_rules: rules(&old.egress.rules, &new.egress.rules, |rule| &rule.name),
         lists: lists(old, new),
-        settings: settings(old, new),
+        settings: [settings(old, new), observed(seen, sees)].concat(),
     }
 }
 
@@ -163,15 +167,41 @@ fn settings(old: &Policy, new: &Policy) -> Vec<String> {
         policy.named_ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
     };
     changed("named ports", ports(old), ports(new));
-    let observed = |policy: &Policy| {
-        let ports = policy.observed.iter();
-        ports.map(|seen| format!("{} {}", seen.port, seen.protocol)).collect::<Vec<_>>().join(", ")
-    };
-    changed("observed ports", observed(old), observed(new));
     for ((name, before), (_, after)) in old.choices.words().into_iter().zip(new.choices.words()) {
         changed(&format!("choice {name}"), before, after);
     }
     settings
+}
+
+/// A sentence for each port that is observed otherwise than before.
+fn observed(old: &[Observed], new: &[Observed]) -> Vec<String> {
+    let find = |all: &[Observed], port: u16| {
+        all.iter().find(|seen| seen.port == port).map_or_else(|| "nothing".to_owned(), describe)
+    };
+    let ports: BTreeSet<u16> = old.iter().chain(new).map(|seen| seen.port).collect();
+    let changes = ports.into_iter().filter_map(|port| {
+        let (before, after) = (find(old, port), find(new, port));
+        (before != after).then(|| format!("observed at port {port}: {before} becomes {after}"))
+    });
+    changes.collect()
+}
+
+/// `https, requests nginx-probe of /usr/sbin/nginx, status http://127.0.0.1:8081/status, names www.foobar.com`.
+fn describe(seen: &Observed) -> String {
+    let mut text = format!("{}, requests {}", seen.protocol, seen.requests);
+    if let Some(program) = &seen.program {
+        text += &format!(" of {}", program.display());
+    }
+    if let Some(status) = &seen.status {
+        text += &format!(", status {}", status.address);
+        if let Some(frontend) = &status.frontend {
+            text += &format!(" frontend {frontend}");
+        }
+    }
+    if !seen.server_names.is_empty() {
+        text += &format!(", names {}", seen.server_names.join(" "));
+    }
+    text
 }
 
 impl fmt::Display for RulesDifference {
@@ -223,14 +253,67 @@ mod tests {
     use super::*;
     use crate::policy::{config::Config, lists::Lists};
 
-    fn policy(text: &str) -> Policy {
+    fn parsed(text: &str) -> (Policy, Vec<Observed>) {
         let config = Config::parse(text, Path::new("test.toml")).unwrap().config;
-        Policy::new(&config, Lists::from_config(&config), Vec::new(), 0, 1)
+        let policy = Policy::new(&config, Lists::from_config(&config), Vec::new(), 0, 1);
+        (policy, config.observe.clone())
+    }
+
+    fn compare(
+        (old, seen): &(Policy, Vec<Observed>),
+        (new, sees): &(Policy, Vec<Observed>),
+    ) -> Difference {
+        diff((old, seen), (new, sees))
+    }
+
+    #[test]
+    fn what_is_observed_otherwise_is_named_by_port() {
+        let observing = |ports: &str| {
+            let rule = "[[rules]]\nname = \"web\"\nports = [80, 443, 8080]\nfrom = \"any\"\n";
+            parsed(&format!("{rule}{ports}"))
+        };
+        let old = observing(
+            r#"
+            [[observe]]
+            port = 80
+            protocol = "http"
+            [[observe]]
+            port = 443
+            protocol = "https"
+            server_names = ["www.foobar.com"]
+            "#,
+        );
+        let new = observing(
+            r#"
+            [[observe]]
+            port = 443
+            protocol = "https"
+            requests = "haproxy-status"
+            status = "unix:/run/haproxy/admin.sock"
+            frontend = "web"
+            [[observe]]
+            port = 8080
+            protocol = "http"
+            requests = "nginx-probe"
+            program = "/usr/sbin/nginx"
+            "#,
+        );
+        let changes = compare(&old, &new).settings;
+        let observed: Vec<_> = changes.iter().filter(|line| line.starts_with("observed")).collect();
+        assert_eq!(
+            observed,
+            [
+                "observed at port 80: http, requests wire becomes nothing",
+                "observed at port 443: https, requests turns, names www.foobar.com becomes https, requests haproxy-status, \
+                 status unix:/run/haproxy/admin.sock frontend web",
+                "observed at port 8080: nothing becomes http, requests nginx-probe of /usr/sbin/nginx",
+            ]
+        );
     }
 
     #[test]
     fn every_kind_of_difference_is_named() {
-        let old = policy(
+        let old = parsed(
             r#"
             mode = "audit"
             [allowlists.admins]
@@ -251,7 +334,7 @@ mod tests {
             from = "any"
             "#,
         );
-        let new = policy(
+        let new = parsed(
             r#"
             [choices]
             echo = "drop"
@@ -275,17 +358,17 @@ mod tests {
             "#,
         );
         assert_eq!(
-            diff(&old, &new).to_string(),
+            compare(&old, &new).to_string(),
             "rules:\n  + new\n  - old\n  ~ web\n  the rules that stay are tried in another order\n\
              blocklist abuse: 0 added, 1 removed\n  - 203.0.113.0/24\n\
              allowlist admins: 6 added, 1 removed\n  + 192.0.2.1/32\n  + 192.0.2.2/32\n  + 192.0.2.3/32\n  + 192.0.2.4/32\n  \
              + 192.0.2.5/32\n  + 1 more\n  - 2001:db8::/48\n\
              mode: audit becomes enforce\negress default: allow becomes deny\nnamed ports: 80, 22, 23 becomes 80, 443, 22, 25\n\
-             observed ports: 80 http becomes 80 http, 443 https\n\
-             choice fragments: track becomes drop\nchoice echo: 100/s (burst 200) becomes drop\n"
+             choice fragments: track becomes drop\nchoice echo: 100/s (burst 200) becomes drop\n\
+             observed at port 443: nothing becomes https, requests turns\n"
         );
-        assert!(diff(&old, &old).is_empty() && diff(&old, &old).to_string().is_empty());
-        let json = serde_json::to_string(&diff(&old, &new)).unwrap();
-        assert_eq!(serde_json::from_str::<Difference>(&json).unwrap(), diff(&old, &new));
+        assert!(compare(&old, &old).is_empty() && compare(&old, &old).to_string().is_empty());
+        let json = serde_json::to_string(&compare(&old, &new)).unwrap();
+        assert_eq!(serde_json::from_str::<Difference>(&json).unwrap(), compare(&old, &new));
     }
 }
