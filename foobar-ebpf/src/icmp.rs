@@ -176,11 +176,15 @@ fn reason_for<F: Family>(
                 remote_port: 0,
                 protocol: F::ICMP,
             };
-            if flows::is_reply::<F>(run, &tuple, false) {
-                Reason::Reply
+            // A packet that is to be dropped all the same does not refresh the flow.
+            let refreshes = !settings::has(feature::BLOCKED)
+                || !policy.blocks(F::class(policy, datagram.source));
+            let known = if refreshes {
+                flows::is_reply::<F>(run, &tuple, false)
             } else {
-                Reason::Unsolicited
-            }
+                flows::exists::<F>(run, &tuple)
+            };
+            if known { Reason::Reply } else { Reason::Unsolicited }
         }
         Kind::Error if policy.chooses(choice::DROP_ICMP_ERRORS) => Reason::Disabled,
         Kind::Error if policy.chooses(choice::PASS_ICMP_ERRORS) => Reason::IcmpError,

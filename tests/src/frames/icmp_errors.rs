@@ -144,10 +144,9 @@ impl Family {
     fn own_flows(self) -> Vec<Row> {
         let syn = || self.packet(SERVER, REMOTE).tcp(45000, 443, "S").sent();
         let question = || self.packet(SERVER, REMOTE).udp(40000, 53, 30).sent();
-        let ping = |id: u8| {
-            let kind = if matches!(self, Family::V4) { 8 } else { 128 };
-            self.packet(SERVER, REMOTE).icmp(kind, 0, [0, id, 0, 1], &[]).sent()
-        };
+        let echo = if matches!(self, Family::V4) { (8, 0) } else { (128, 129) };
+        let ping = |id: u8| self.packet(SERVER, REMOTE).icmp(echo.0, 0, [0, id, 0, 1], &[]).sent();
+        let to_blocked = self.packet(SERVER, BLOCKED).icmp(echo.0, 0, [0, 7, 0, 1], &[]).sent();
         let why = "it concerns a flow that the server opened";
         let unrelated = "the server has no such flow";
         let about = |name: &str, quoted: Packet, opened: Packet| {
@@ -188,6 +187,16 @@ impl Family {
             )
             .after_egress(question())
             .wait(3600),
+            drops(
+                self.name("own-ping-that-a-blocked-host-answered"),
+                IcmpUnrelated,
+                self.error_about(&to_blocked),
+                "what is dropped does not keep a flow alive",
+            )
+            .after_egress(to_blocked)
+            .wait(20)
+            .after_ingress(self.packet(BLOCKED, SERVER).icmp(echo.1, 0, [0, 7, 0, 1], &[]))
+            .wait(20),
             drops(
                 self.name("own-tcp-from-blocked-router"),
                 Blocklist,

@@ -34,7 +34,7 @@ pub(super) fn judge(model: &mut Model, datagram: &Datagram<'_>, now: u64) -> Opi
                 remote_port: 0,
             };
             match model.memory.knows(&tuple, now) {
-                Known::Yes if model.policy.blocks(datagram.source) => Drop("blocklist"),
+                Known::Yes if model.policy.refuses(datagram.source) => Drop("blocklist"),
                 Known::Yes => {
                     model.memory.answered(&tuple, false, now);
                     Pass("reply")

@@ -179,7 +179,7 @@ impl Model {
                 Either("a flow at the end of its time")
             }
             Known::Yes if !flags_are_right => Drop("invalid_flags"),
-            Known::Yes if self.policy.blocks(datagram.source) => Drop("blocklist"),
+            Known::Yes if self.policy.refuses(datagram.source) => Drop("blocklist"),
             Known::Yes => {
                 self.memory.answered(&tuple, segment.fin || segment.rst, now);
                 Pass("reply")
@@ -214,7 +214,7 @@ impl Model {
             remote_port: source,
         };
         match self.memory.knows(&tuple, now) {
-            Known::Yes if self.policy.blocks(datagram.source) => Drop("blocklist"),
+            Known::Yes if self.policy.refuses(datagram.source) => Drop("blocklist"),
             Known::Yes => {
                 self.memory.answered(&tuple, false, now);
                 Pass("reply")

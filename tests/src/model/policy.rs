@@ -146,6 +146,11 @@ impl Policy {
         self.own.contains(&address) && !self.choices.pass_martians
     }
 
+    /// Whether this address cannot have sent an answer, as far as sources are looked up.
+    pub fn refuses(&self, address: IpAddr) -> bool {
+        self.blocks(address) || self.is_own(address) && self.has_blocklist_of_family(address)
+    }
+
     /// Whether a rule lets this address reach this port.
     pub fn allows(&self, protocol: u8, port: Option<u16>, address: IpAddr) -> bool {
         let may = |rule: &Rule| match &rule.from {
