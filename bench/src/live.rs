@@ -62,7 +62,7 @@ pub fn measure(quick: bool) -> Result<Vec<Table>> {
         subjects.extend(made);
     };
     add(FLOOR, 800_000, &|target| attach(target, &Subject::constant(Action::Drop)?));
-    for rung in [Rung::Counted, Rung::Source] {
+    for rung in [Rung::Counted, Rung::Source, Rung::Range] {
         // The frame matters to flows alone.
         add(rung.name(), 800_000, &|target| attach(target, &Subject::rung(rung, &[])?));
     }

@@ -35,10 +35,29 @@ pub fn distrust(up: &Up) {
     thread::sleep(Duration::from_millis(300));
 }
 
-/// The first web server serves this certificate, and foobar is asked to look.
+/// The first web server serves this certificate, and foobar is asked to look. nginx is told by a signal, and its old workers go on accepting
+/// until the new ones are there: foobar, which looks once, must not meet one of those.
 pub fn serve(up: &Up, certificate: Certificate) {
+    let before = served(up).expect("a certificate");
     nginx::serve(up.instance(), Host::Web1, certificate).expect("another certificate");
+    up.eventually("nginx to serve it", || {
+        for _ in 0..5 {
+            ensure!(served(up)? != before, "nginx serves the one before");
+        }
+        Ok(())
+    });
     up.site.foobar(Host::Web1).ask(&["reload"]).expect("a reload");
+}
+
+/// The certificate that the first web server serves, as text.
+fn served(up: &Up) -> anyhow::Result<String> {
+    let resolve = format!("{NAME}:443:127.0.0.1");
+    let url = format!("https://{NAME}/");
+    let look = ["--insecure", "--output", "/dev/null", "--write-out", "%{certs}"];
+    let text =
+        fetch(up.instance(), Host::Web1, &url, &[&look[..], &["--resolve", &resolve]].concat())?;
+    ensure!(text.contains("BEGIN CERTIFICATE"), "no certificate: {text}");
+    Ok(text)
 }
 
 /// The load balancer is taken off the second web server's list by mistake: that server drops it, the other one gets all
