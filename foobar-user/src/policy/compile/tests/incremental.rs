@@ -7,7 +7,10 @@ use super::{
     random::{any_policy, prefix},
     *,
 };
-use crate::policy::{net::Net, prefix_set::Part};
+use crate::policy::{
+    net::Net,
+    prefix_set::{Deep, Part},
+};
 
 /// Compiles the policy anew and compares all that depends on the lists.
 fn assert_same(stepwise: &Compiled, policy: &Policy) {
@@ -81,6 +84,17 @@ proptest! {
 /// Several places of a large list change at once, and the index is changed in these places alone, unless it has to have another shape.
 #[test]
 fn slow_scattered_changes_in_a_large_list() {
+    scattered_changes(false);
+}
+
+/// Entries longer than /64 have numbers in the index, which change when one is added before them.
+#[test]
+fn slow_scattered_changes_in_a_large_list_with_single_ipv6_addresses() {
+    scattered_changes(true);
+}
+
+/// `single`: the IPv6 prefixes are subnets and single addresses.
+fn scattered_changes(single: bool) {
     let mut random = 0x2545_f491_4f6c_dd1du64;
     let mut next = move || {
         random ^= random << 13;
@@ -92,6 +106,14 @@ fn slow_scattered_changes_in_a_large_list() {
         let (bits, length) = (next(), next());
         Prefix::from(if bits & 1 == 0 {
             Part::V4(Net::holding((bits >> 32) as u32, [16, 24, 24, 32][length as usize % 4]))
+        } else if single {
+            // Of one /52, so that a bucket of the index is a /64.
+            let upper = 1 << 61 | bits >> 3 & 0xfff;
+            if length >> 8 & 1 == 0 {
+                Part::Deep(Deep { upper, low: Net::holding(length, 64) })
+            } else {
+                Part::V6(Net::holding(upper, 64))
+            }
         } else {
             Part::V6(Net::holding(bits >> 3 | 1 << 61, [32, 48, 48, 64][length as usize % 4]))
         })
